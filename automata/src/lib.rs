@@ -1,0 +1,1 @@
+//! The automaton: node sets walked through retried, timed steps.

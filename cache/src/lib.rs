@@ -1,0 +1,1 @@
+//! File cache: priority, then least recently used; digests; references.

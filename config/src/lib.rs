@@ -1,0 +1,1 @@
+//! Kadeploy's YAML files as types, with precise errors.

@@ -1,0 +1,1 @@
+//! Boot profiles and the TFTP, HTTP and DHCP servers that hand them out.

@@ -1,0 +1,1 @@
+//! Broadcast of one stream through a pipeline of nodes.

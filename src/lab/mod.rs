@@ -1,0 +1,1 @@
+//! The lab: powered machines without hardware.

@@ -1,0 +1,6 @@
+//! The service and its command line.
+
+pub mod lab;
+pub mod nodes;
+pub mod platform;
+pub mod store;

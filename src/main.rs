@@ -1,0 +1,3 @@
+//! The `kadence` binary.
+
+fn main() {}

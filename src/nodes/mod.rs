@@ -1,0 +1,62 @@
+//! The machines of the site.
+
+use std::net::Ipv4Addr;
+
+/// Firmware of a machine: what its boot loader must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Firmware {
+    /// PC BIOS.
+    #[default]
+    Bios,
+    /// UEFI, x64.
+    Uefi,
+}
+
+/// How a machine's power is controlled, besides the commands of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bmc {
+    /// Which protocol it speaks.
+    pub driver: BmcDriver,
+    /// Host name or address.
+    pub address: String,
+    /// Port, where it is not the protocol's own.
+    pub port: Option<u16>,
+    /// Who we are there.
+    pub user: String,
+    /// The file that holds the password; read at each use, never kept.
+    pub password_file: std::path::PathBuf,
+}
+
+/// Protocol of a BMC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BmcDriver {
+    /// IPMI 2.0 over LAN.
+    Ipmi,
+    /// DMTF Redfish.
+    Redfish,
+}
+
+/// A machine that is deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Fully qualified name.
+    pub name: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Where it answers.
+    pub address: Ipv4Addr,
+    /// MAC addresses of its boot interfaces, lower case with colons.
+    pub macs: Vec<String>,
+    /// Its firmware.
+    pub firmware: Firmware,
+    /// Its BMC, where one is configured (`bmc.driver` other than `command`).
+    pub bmc: Option<Bmc>,
+}
+
+impl Node {
+    /// The name up to the first dot.
+    pub fn short(&self) -> &str {
+        self.name.split('.').next().unwrap_or(&self.name)
+    }
+}

@@ -1,0 +1,111 @@
+//! The shell port.
+
+use crate::nodes::Node;
+use bytes::Bytes;
+use std::{path::PathBuf, time::Duration};
+
+/// A command for one node.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Shell text, run by the login shell of root.
+    pub text: String,
+    /// What it reads.
+    pub input: Input,
+    /// It ends, or is given up, within this time (connecting included).
+    pub deadline: Duration,
+    /// Most bytes kept of each of stdout and stderr; more is an error.
+    pub output_limit: usize,
+}
+
+/// Standard input of a command.
+#[derive(Clone, Debug, Default)]
+pub enum Input {
+    /// Closed at once.
+    #[default]
+    Empty,
+    /// These bytes.
+    Bytes(Bytes),
+    /// A file of the server, streamed.
+    File(PathBuf),
+}
+
+/// What a command left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Exit status; 128 + n after signal n.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: Bytes,
+    /// Standard error.
+    pub stderr: Bytes,
+}
+
+/// Why a command gave no exit status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShellError {
+    /// Nothing answers on the ssh port, or the connection broke off.
+    #[error("ssh to {node} ({address}) failed: {why}")]
+    Unreachable {
+        /// Which node.
+        node: String,
+        /// Where it should be.
+        address: String,
+        /// What the network or the ssh library said.
+        why: String,
+    },
+    /// The node answered and refused our key.
+    #[error("ssh to {node} was refused: the key {key} is not accepted there")]
+    Key {
+        /// Which node.
+        node: String,
+        /// Which private key was offered (its path).
+        key: String,
+    },
+    /// The node shows another host key than at first contact in this boot.
+    #[error(
+        "ssh to {node} was given up: its host key changed within one boot ({was} became {now})"
+    )]
+    HostKey {
+        /// Which node.
+        node: String,
+        /// Fingerprint at first contact.
+        was: String,
+        /// Fingerprint now.
+        now: String,
+    },
+    /// The deadline passed.
+    #[error("no answer from {node} within {}", humantime::format_duration(*after))]
+    Deadline {
+        /// Which node.
+        node: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The command wrote more than was allowed.
+    #[error("too much output from {node}: more than {limit} bytes")]
+    Output {
+        /// Which node.
+        node: String,
+        /// The limit, bytes per stream.
+        limit: usize,
+    },
+    /// The file for standard input cannot be read.
+    #[error("cannot read {path}: {why}")]
+    Input {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// Commands on nodes. Cancel-safe: dropping a call gives its connection up.
+#[async_trait::async_trait]
+pub trait Shell: Send + Sync + 'static {
+    /// Runs `command` on `node` over the connection kept for it, making one if needed.
+    /// An exit status other than 0 is an [`Output`], not an error.
+    async fn run(&self, node: &Node, command: &Command) -> Result<Output, ShellError>;
+
+    /// Forgets the connection and the pinned host key of `node`: it is about to boot.
+    async fn forget(&self, node: &Node);
+}

@@ -1,0 +1,72 @@
+//! The transfer port.
+
+use crate::nodes::Node;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+/// One file for many nodes.
+#[derive(Clone, Debug)]
+pub struct TransferJob {
+    /// The file on the server.
+    pub file: PathBuf,
+    /// The nodes in the order of the pipeline.
+    pub nodes: Vec<Arc<Node>>,
+    /// Shell text that reads the file's bytes on its standard input, on each node.
+    pub command: String,
+    /// The whole transfer ends within this time.
+    pub deadline: Duration,
+}
+
+/// How far one node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Index into [`TransferJob::nodes`].
+    pub node: usize,
+    /// Bytes of the file that the node's command has taken.
+    pub written: u64,
+    /// Bytes of the file in all.
+    pub total: u64,
+}
+
+/// Why one node did not get the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// The relay could not be put on the node or started there.
+    #[error("the relay did not start: {0}")]
+    Start(String),
+    /// The stream broke: which peer, which block.
+    #[error("{0}")]
+    Stream(String),
+    /// The command on the node failed.
+    #[error("`{command}` ended with status {status}: {stderr}")]
+    Command {
+        /// What was run.
+        command: String,
+        /// Its exit status.
+        status: i32,
+        /// The end of its standard error.
+        stderr: String,
+    },
+    /// What arrived is not what was sent.
+    #[error("the bytes received differ from the file: digest {got} instead of {expected}")]
+    Digest {
+        /// SHA-256 of the file, hexadecimal.
+        expected: String,
+        /// SHA-256 of what the node took, hexadecimal.
+        got: String,
+    },
+    /// The deadline passed.
+    #[error("the transfer did not end within {}", humantime::format_duration(*.0))]
+    Deadline(Duration),
+}
+
+/// Copies one file to many nodes; the server sends about one copy.
+#[async_trait::async_trait]
+pub trait Transfer: Send + Sync + 'static {
+    /// Does `job`, telling `progress` as bytes are taken. One result per node of the
+    /// job, by name. Dropping the call stops the relays.
+    async fn broadcast(
+        &self,
+        job: &TransferJob,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> BTreeMap<String, Result<(), TransferError>>;
+}
