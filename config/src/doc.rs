@@ -1,0 +1,175 @@
+//! The documentation of every key, from the same declarations that read it.
+
+use crate::key::{Effect, Key, Need, Shape};
+use crate::model::{
+    client::Client, cluster::ClusterFile, clusters::ClustersKeys, command::NodeCommands,
+    server::Server,
+};
+use crate::read::Value;
+use std::{collections::BTreeMap, fmt::Write as _};
+
+/// What there is to know about a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDoc {
+    /// The file it belongs to.
+    pub file: &'static str,
+    /// Its path; `*` stands for a position in a list or a name of the site's own.
+    pub path: String,
+    /// Its type.
+    pub kind: String,
+    /// What is taken in its absence; none for a mandatory key.
+    pub default: Option<String>,
+    /// What its value must satisfy beyond its type.
+    pub check: Option<String>,
+    /// What it means.
+    pub meaning: String,
+    /// Whether it works; if not, why.
+    pub effect: String,
+    /// Whether a change needs no restart.
+    pub reloadable: bool,
+}
+
+/// The files and their forms.
+fn files() -> [(&'static str, Shape); 5] {
+    [
+        ("server.conf", Server::shape()),
+        ("clusters.conf", ClustersKeys::shape()),
+        ("cluster file", ClusterFile::shape()),
+        ("command.conf", BTreeMap::<String, NodeCommands>::shape()),
+        ("client.conf", Client::shape()),
+    ]
+}
+
+/// Explains a key by its path, such as `network/ports/ssh`, as mistakes and notices give
+/// it. Where two files have the key the first is meant, unless the path starts with the
+/// file's name and a colon (`cluster file:pxe/headers`).
+pub fn explain(key_path: &str) -> Option<KeyDoc> {
+    let (file, path) = key_path.split_once(':').map_or((None, key_path), |(f, p)| (Some(f), p));
+    let wanted: Vec<_> = path.split('/').collect();
+    all().into_iter().find(|doc| {
+        let here: Vec<_> = doc.path.split('/').collect();
+        let same = |(have, want): (&&str, &&str)| *have == "*" || have == want;
+        file.is_none_or(|file| file == doc.file)
+            && here.len() == wanted.len()
+            && here.iter().zip(&wanted).all(same)
+    })
+}
+
+/// Every key of every file, in the order of the declarations.
+fn all() -> Vec<KeyDoc> {
+    let mut docs = Vec::new();
+    for (file, shape) in files() {
+        walk(file, "", &shape, "", true, &mut docs);
+    }
+    docs
+}
+
+fn walk(
+    file: &'static str,
+    path: &str,
+    shape: &Shape,
+    outer_effect: &str,
+    outer_reload: bool,
+    docs: &mut Vec<KeyDoc>,
+) {
+    match shape {
+        Shape::Leaf(_) => (),
+        Shape::List(of) | Shape::Named(of) => {
+            walk(file, &joined(path, "*"), of, outer_effect, outer_reload, docs);
+        }
+        Shape::Section(keys) => {
+            for key in *keys {
+                let doc = describe(file, path, key, outer_effect, outer_reload);
+                let (path, effect, reload) = (doc.path.clone(), doc.effect.clone(), doc.reloadable);
+                docs.push(doc);
+                walk(file, &path, &(key.shape)(), &effect, reload, docs);
+            }
+        }
+    }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") }
+}
+
+fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: bool) -> KeyDoc {
+    let default = match key.spec.need {
+        Need::Mandatory => None,
+        Need::Optional => Some("none".to_owned()),
+        Need::Default(yaml) => Some(yaml.split_whitespace().collect::<Vec<_>>().join(" ")),
+    };
+    let effect = match key.spec.effect {
+        Effect::Now => effect.to_owned(),
+        Effect::Later => "not yet in effect".to_owned(),
+        Effect::Replaced(by) => format!("replaced by {by}"),
+    };
+    KeyDoc {
+        file,
+        path: joined(path, key.name),
+        kind: (key.shape)().kind().into_owned(),
+        default,
+        check: key.spec.check.words().map(std::borrow::Cow::into_owned),
+        meaning: key.doc.split_whitespace().collect::<Vec<_>>().join(" "),
+        effect,
+        reloadable: reload && key.spec.reload,
+    }
+}
+
+/// All keys in Markdown: `docs/configuration.md`.
+pub fn documentation() -> String {
+    let mut text = String::from(INTRODUCTION);
+    let docs = all();
+    for (file, shape) in files() {
+        let _ = write!(text, "\n## {file}\n\n");
+        if let Shape::Named(of) = &shape {
+            let _ = writeln!(text, "A {}.", shape.kind().replace(&*of.kind(), "sections"));
+            let _ = writeln!(text, "\nEach section: {}.", of.kind());
+            continue;
+        }
+        text.push_str("| key | type | default | meaning | |\n|---|---|---|---|---|\n");
+        for doc in docs.iter().filter(|doc| doc.file == file) {
+            let _ = writeln!(text, "{}", row(doc));
+        }
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Generated from the declarations of the keys; `UPDATE=1 cargo test -p config` rewrites it. -->
+
+All files are YAML, in one directory. A path such as `network/ports/ssh` means nested
+sections; `*` stands for each item of a list. A key that is absent, or null, takes its
+default; **mandatory** ones have none. Relative paths of files start at the
+configuration directory. An empty text means \"not set\".
+
+Unknown keys, and keys that have no effect, are reported and stop nothing. A missing
+mandatory key, a wrong type and a value that is not allowed stop the service from
+starting; all of them are told at once.
+
+In the last column, *restart* marks keys whose change needs a restart.
+";
+
+fn row(doc: &KeyDoc) -> String {
+    let escaped = |text: &str| text.replace('|', "\\|");
+    let kind = match &doc.check {
+        Some(check) => format!("{}: {check}", doc.kind),
+        None => doc.kind.clone(),
+    };
+    let default = match doc.default.as_deref() {
+        None => "**mandatory**".to_owned(),
+        Some("none") => "none".to_owned(),
+        Some(yaml) => format!("`{yaml}`"),
+    };
+    let marks = [doc.effect.as_str(), if doc.reloadable { "" } else { "restart" }];
+    let marks: Vec<_> = marks.into_iter().filter(|mark| !mark.is_empty()).collect();
+    format!(
+        "| `{}` | {} | {} | {} | {} |",
+        doc.path,
+        escaped(&kind),
+        escaped(&default),
+        escaped(&doc.meaning),
+        marks.join("; ")
+    )
+}

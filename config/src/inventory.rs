@@ -1,0 +1,169 @@
+//! The machines: ranges unfolded, each name, address and MAC once.
+
+use crate::mistake::{Mistake, Place};
+use crate::model::cluster::{Cluster, ClusterFile, Node};
+use crate::model::clusters::{Bmc, BmcKeys, ClusterKeys, NodeKeys};
+use crate::model::remoteops::RemoteOps;
+use crate::ranges::expand;
+use crate::read::Reader;
+use crate::substitute::is_name;
+use crate::tree::{Data, Located};
+use std::{collections::HashMap, net::Ipv4Addr};
+
+/// What was given to somebody, by kind and value, and where.
+#[derive(Default)]
+pub(crate) struct Taken(HashMap<(&'static str, String), Place>);
+
+impl Taken {
+    /// Records that a name, an address... is in use; a second use is a mistake.
+    fn claim(&mut self, what: &'static str, value: &str, at: &Located, cx: &mut Reader<'_>) {
+        let key = (what, value.to_owned());
+        if let Some(first) = self.0.get(&key) {
+            let found = format!("the {what} `{value}` a second time");
+            let mistake = Mistake::new(at, found, format!("each {what} once"));
+            cx.mistakes.push(mistake.other(first.clone()));
+        } else {
+            self.0.insert(key, at.place());
+        }
+    }
+}
+
+/// A cluster from its entry `at` and its file.
+pub(crate) fn cluster(
+    keys: ClusterKeys,
+    file: ClusterFile,
+    at: &Located,
+    taken: &mut Taken,
+    cx: &mut Reader<'_>,
+) -> Cluster {
+    taken.claim("cluster name", &keys.name, at.get("name").unwrap_or(at), cx);
+    let entries = match at.get("nodes").map(|nodes| &nodes.data) {
+        Some(Data::List(entries)) => entries.as_slice(),
+        _ => &[],
+    };
+    let mut nodes = Vec::new();
+    for (keys, at) in keys.nodes.iter().zip(entries) {
+        nodes.extend(unfold(keys, at, taken, cx).unwrap_or_default());
+    }
+    if entries.is_empty() {
+        cx.wrong(at.get("nodes").unwrap_or(at), "at least one node");
+    }
+    Cluster {
+        name: keys.name,
+        prefix: keys.prefix,
+        conf_file: keys.conf_file,
+        platform: keys.platform,
+        sim: keys.sim,
+        require_reboot_proof: keys.require_reboot_proof,
+        nodes,
+        file,
+    }
+}
+
+/// The machines of one entry.
+fn unfold(
+    keys: &NodeKeys,
+    at: &Located,
+    taken: &mut Taken,
+    cx: &mut Reader<'_>,
+) -> Option<Vec<Node>> {
+    let name_at = at.get("name").unwrap_or(at);
+    let address_at = at.get("address").unwrap_or(at);
+    let names = range(&keys.name, name_at, cx);
+    let addresses = range(&keys.address, address_at, cx);
+    let (names, addresses) = (names?, addresses?);
+    if names.len() != addresses.len() {
+        let found = format!("{} names and {} addresses", names.len(), addresses.len());
+        cx.mistake(at, found, "as many names as addresses");
+        return None;
+    }
+    let macs = spread_macs(keys, names.len(), at, cx);
+    let bmcs = spread_bmc(keys.bmc.as_ref(), names.len(), at, cx);
+    let (macs, bmcs) = (macs?, bmcs?);
+    let mut nodes = Vec::new();
+    for (((name, address), macs), bmc) in names.into_iter().zip(addresses).zip(macs).zip(bmcs) {
+        let known = is_name(&name);
+        if !known {
+            cx.mistake(name_at, format!("{name:?}"), "a host name, or a range of them");
+        }
+        let Ok(address) = address.parse::<Ipv4Addr>() else {
+            cx.mistake(
+                address_at,
+                format!("{address:?}"),
+                "an IPv4 address, or a range of its last byte",
+            );
+            return None;
+        };
+        taken.claim("node name", &name, name_at, cx);
+        taken.claim("address", &address.to_string(), address_at, cx);
+        for mac in &macs {
+            taken.claim("MAC address", mac, at.get("mac").unwrap_or(at), cx);
+        }
+        nodes.push(Node {
+            name,
+            address,
+            macs,
+            firmware: keys.firmware,
+            bmc,
+            rack: keys.rack.clone(),
+            switch: keys.switch.clone(),
+            commands: RemoteOps::default(),
+        });
+    }
+    Some(nodes)
+}
+
+fn range(text: &str, at: &Located, cx: &mut Reader<'_>) -> Option<Vec<String>> {
+    expand(text)
+        .map_err(|error| {
+            cx.mistake(at, format!("{text:?}: {error}"), "a name, or a range such as `n-[1-9].lan`")
+        })
+        .ok()
+}
+
+/// All MACs to a single node; on a range, one to each.
+fn spread_macs(
+    keys: &NodeKeys,
+    count: usize,
+    at: &Located,
+    cx: &mut Reader<'_>,
+) -> Option<Vec<Vec<String>>> {
+    let macs = &keys.mac.0;
+    if macs.is_empty() || count == 1 {
+        return Some(vec![macs.clone(); count]);
+    }
+    if macs.len() != count {
+        let found = format!("{} MAC addresses for {count} nodes", macs.len());
+        cx.mistake(at.get("mac").unwrap_or(at), found, "one MAC address per node of the range");
+        return None;
+    }
+    Some(macs.iter().map(|mac| vec![mac.clone()]).collect())
+}
+
+/// The BMC of each node; on a range, its addresses are a range too.
+fn spread_bmc(
+    keys: Option<&BmcKeys>,
+    count: usize,
+    at: &Located,
+    cx: &mut Reader<'_>,
+) -> Option<Vec<Option<Bmc>>> {
+    let Some(keys) = keys else { return Some(vec![None; count]) };
+    let at = at.get("bmc").and_then(|bmc| bmc.get("address")).unwrap_or(at);
+    let addresses = match &keys.address {
+        Some(text) => range(text, at, cx)?,
+        None => vec![String::new(); count],
+    };
+    if addresses.len() != count {
+        let found = format!("{} BMC addresses for {count} nodes", addresses.len());
+        cx.mistake(at, found, "one BMC address per node of the range");
+        return None;
+    }
+    let bmc = |address| Bmc {
+        driver: keys.driver,
+        address,
+        port: keys.port,
+        user: keys.user.clone().unwrap_or_default(),
+        password_file: keys.password_file.clone(),
+    };
+    Some(addresses.into_iter().map(bmc).map(Some).collect())
+}

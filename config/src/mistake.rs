@@ -1,0 +1,159 @@
+//! What is wrong with the files, said so that it can be mended.
+
+use crate::snippet::Source;
+use crate::tree::{Located, Span};
+use std::{fmt, path::PathBuf};
+
+/// A point in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Line, from 1; 0 where the file as a whole is meant.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is shown of the line; secrets are blotted out.
+    pub(crate) text: String,
+    /// Column of the place in `text`.
+    pub(crate) caret: usize,
+    /// Characters to underline.
+    pub(crate) width: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 { write!(f, ":{}:{}", self.line, self.column) } else { Ok(()) }
+    }
+}
+
+impl Place {
+    /// The line with a caret under the place.
+    fn snippet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.text.trim().is_empty() {
+            return Ok(());
+        }
+        let number = self.line.to_string();
+        let gutter = " ".repeat(number.len());
+        let indent = " ".repeat(self.caret.saturating_sub(1));
+        let room = self.text.chars().count().saturating_sub(indent.len());
+        let carets = "^".repeat(self.width.clamp(1, room.max(1)));
+        writeln!(f, "  {gutter} |")?;
+        writeln!(f, "  {number} | {}", self.text)?;
+        writeln!(f, "  {gutter} | {indent}{carets}")
+    }
+}
+
+/// Something that keeps the configuration from being used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where.
+    pub place: Place,
+    /// The key, as a path from the root of its file.
+    pub key: String,
+    /// What was found, in words; never a secret.
+    pub found: String,
+    /// What is allowed.
+    pub expected: String,
+    /// A way out: the nearest valid word or key.
+    pub hint: Option<String>,
+    /// The other place of a mistake that takes two.
+    pub other: Option<Place>,
+}
+
+impl Mistake {
+    pub(crate) fn new(at: &Located, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self {
+            place: at.place(),
+            key: at.path.clone(),
+            found: found.into(),
+            expected: expected.into(),
+            hint: None,
+            other: None,
+        }
+    }
+
+    pub(crate) fn syntax(source: &Source, at: Span, reason: &str) -> Self {
+        Self {
+            place: source.place(at),
+            key: String::new(),
+            found: reason.to_owned(),
+            expected: "one YAML document".to_owned(),
+            hint: None,
+            other: None,
+        }
+    }
+
+    pub(crate) fn file(file: PathBuf, found: impl Into<String>, expected: &str) -> Self {
+        let source = Source { file, text: String::new() };
+        let place = source.place(Span::default());
+        let (key, expected) = (String::new(), expected.to_owned());
+        Self { place, key, found: found.into(), expected, hint: None, other: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    pub(crate) fn other(mut self, other: Place) -> Self {
+        self.other = Some(other);
+        self
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = if self.key.is_empty() { "" } else { &format!(": {}", self.key) };
+        writeln!(f, "{}{key}", self.place)?;
+        self.place.snippet(f)?;
+        writeln!(f, "  found:    {}", self.found)?;
+        write!(f, "  expected: {}", self.expected)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint:     {hint}")?;
+        }
+        if let Some(other) = &self.other {
+            write!(f, "\n  see also: {other}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All mistakes of all files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        writeln!(f, "{count} mistake{} in the configuration", if count == 1 { "" } else { "s" })?;
+        for mistake in &self.0 {
+            write!(f, "\n{mistake}\n")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Something worth saying that stops nothing: an unknown key, a key not yet in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Where.
+    pub place: Place,
+    /// The key, as a path from the root of its file.
+    pub key: String,
+    /// What there is to say.
+    pub text: String,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.place)?;
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.text)
+    }
+}

@@ -1,0 +1,205 @@
+//! `server.conf`: who may talk to the service, and how.
+
+use crate::check::Check;
+use crate::key::{Shape, default, mandatory, optional};
+use crate::macros::{choice, section};
+use crate::read::{Reader, Value};
+use crate::tree::{Data, Located};
+use std::path::PathBuf;
+
+section! {
+    /// Encryption of the service's own port.
+    pub struct Security (check = certificate_needs_key) {
+        /// TLS on the service's port.
+        secure_server: bool => default("true").later().fixed(),
+        /// Listen on the loopback address only.
+        local_only: bool => default("false").fixed(),
+        /// The key of the certificate.
+        private_key: Option<KeyFile> => optional().later().fixed(),
+        /// Certificate (x509, PEM). None = one is made at start.
+        certificate: Option<PathBuf> => default("''").check(Check::File).later().fixed(),
+        /// Refuse files that clients offer over plain HTTP.
+        force_secure_client: bool => default("false").later(),
+    }
+}
+
+fn certificate_needs_key(security: &Security, at: &Located, cx: &mut Reader<'_>) {
+    let key = security.private_key.as_ref().and_then(|key| key.file.as_ref());
+    if security.certificate.is_some() && key.is_none() {
+        let at = at.get("certificate").unwrap_or(at);
+        cx.mistake(
+            at,
+            "a certificate without its key",
+            "`private_key` with `file` and `algorithm`",
+        );
+    }
+}
+
+choice! {
+    /// The kind of a key.
+    pub enum KeyAlgorithm {
+        /// RSA.
+        Rsa = "RSA",
+        /// DSA.
+        Dsa = "DSA",
+        /// Elliptic curves.
+        Ec = "EC",
+    }
+}
+
+section! {
+    /// A key in a file.
+    pub struct KeyFile {
+        /// The file (PEM).
+        file: Option<PathBuf> => default("''").check(Check::File),
+        /// Its kind.
+        algorithm: KeyAlgorithm => mandatory(),
+    }
+}
+
+section! {
+    /// How clients say who they are.
+    pub struct Authentication (check = some_method) {
+        /// Common to all methods.
+        global: AuthenticationGlobal => optional(),
+        /// Trusted hosts, whose word is taken.
+        acl: Option<Acl> => optional(),
+        /// TLS client certificates.
+        certificate: Option<ClientCertificate> => optional(),
+        /// Name and password.
+        http_basic: Option<HttpBasic> => optional(),
+        /// The ident protocol.
+        ident: Option<Ident> => optional(),
+    }
+}
+
+fn some_method(written: &Authentication, at: &Located, cx: &mut Reader<'_>) {
+    // An empty `ident:` is a method too.
+    let any = written.acl.is_some()
+        || written.certificate.is_some()
+        || written.http_basic.is_some()
+        || at.get("ident").is_some();
+    if !any {
+        cx.mistake(
+            at,
+            "no authentication method",
+            "at least one of `acl`, `certificate`, `http_basic`, `ident`",
+        );
+    }
+}
+
+section! {
+    /// Common to all methods.
+    pub struct AuthenticationGlobal {
+        /// What the names of the headers start with.
+        headers_prefix: String => default("X-Kadeploy-"),
+    }
+}
+
+section! {
+    /// Trusted hosts, whose word is taken.
+    pub struct Acl {
+        /// The hosts.
+        whitelist: Vec<Host> => mandatory(),
+    }
+}
+
+section! {
+    /// TLS client certificates.
+    pub struct ClientCertificate (check = some_authority) {
+        /// The public key of the authority.
+        ca_public_key: Option<KeyFile> => optional(),
+        /// The certificate of the authority (PEM).
+        ca_cert: Option<PathBuf> => default("''").check(Check::File),
+        /// Hosts that may use it; none = any.
+        whitelist: Vec<Host> => optional(),
+    }
+}
+
+fn some_authority(written: &ClientCertificate, at: &Located, cx: &mut Reader<'_>) {
+    let key = written.ca_public_key.as_ref().and_then(|key| key.file.as_ref());
+    if key.is_none() && written.ca_cert.is_none() {
+        cx.mistake(at, "no authority", "at least one of `ca_cert`, `ca_public_key`");
+    }
+}
+
+section! {
+    /// Name and password.
+    pub struct HttpBasic {
+        /// Names and hashed passwords (htpasswd).
+        dbfile: PathBuf => mandatory().check(Check::File),
+        /// What a browser shows; the service's own address where it is not set.
+        realm: Option<String> => optional(),
+        /// Hosts that may use it; none = any.
+        whitelist: Vec<Host> => optional(),
+    }
+}
+
+section! {
+    /// The ident protocol (RFC 1413).
+    pub struct Ident {
+        /// Hosts that may use it. Mandatory unless `security/local_only`.
+        whitelist: Vec<Host> => optional(),
+    }
+}
+
+/// Hosts, as a list of those allowed names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// An address, or a network in CIDR form.
+    Network {
+        /// Its first address.
+        address: std::net::IpAddr,
+        /// The bits that count.
+        prefix: u8,
+    },
+    /// A name.
+    Name(String),
+    /// A regular expression over the names of clients, without its slashes.
+    Pattern(String),
+}
+
+impl Host {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(pattern) = text.strip_prefix('/') {
+            let pattern = pattern.strip_suffix('/').filter(|pattern| !pattern.is_empty())?;
+            return Some(Self::Pattern(pattern.to_owned()));
+        }
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        if let Ok(address) = address.parse::<std::net::IpAddr>() {
+            let widest = if address.is_ipv4() { 32 } else { 128 };
+            let prefix = prefix.map_or(Some(widest), |text| text.parse().ok())?;
+            return (prefix <= widest).then_some(Self::Network { address, prefix });
+        }
+        let name = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        // Digits and dots alone are an address gone wrong.
+        let named = text.chars().all(name) && text.chars().any(|c| c.is_ascii_alphabetic());
+        named.then(|| Self::Name(text.to_owned()))
+    }
+}
+
+impl Value for Host {
+    fn shape() -> Shape {
+        Shape::leaf("String: address, CIDR network, host name or `/regular expression/`")
+    }
+
+    fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self> {
+        let host = match &at.data {
+            Data::Text(text) => Self::parse(text),
+            _ => None,
+        };
+        if host.is_none() {
+            cx.wrong(at, "an address, a CIDR network, a host name or `/regular expression/`");
+        }
+        host
+    }
+}
+
+/// Whether an ident list is missing where one is needed.
+pub(crate) fn check_ident(server: &super::server::Server, at: &Located, cx: &mut Reader<'_>) {
+    let ident = at.get("authentication").and_then(|section| section.get("ident"));
+    let Some(ident) = ident.filter(|_| !server.security.local_only) else { return };
+    if ident.get("whitelist").is_none() {
+        cx.mistake(ident, "no `whitelist`", "a `whitelist`, or `security/local_only: true`");
+    }
+}

@@ -1,0 +1,81 @@
+//! `server.conf`: programs that the service uses.
+
+use crate::key::{default, mandatory, optional};
+use crate::macros::section;
+use std::{net::Ipv4Addr, time::Duration};
+
+/// What took the place of the old way to run commands on many nodes.
+const SHELL: &str = "our own ssh sessions";
+
+section! {
+    /// Programs that the service uses.
+    pub struct External {
+        /// What `DEFAULT_CONNECTOR` stands for in commands.
+        default_connector: String => default(
+            "ssh -A -l root -q -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=publickey -o BatchMode=yes"
+        ),
+        /// Commands on many nodes.
+        taktuk: Taktuk => optional(),
+        /// Broadcast by BitTorrent.
+        bittorrent: Option<Bittorrent> => optional().later(),
+        /// Broadcast by Kastafior.
+        kastafior: Program => default("{binary: kastafior}").replaced("the relay"),
+        /// Broadcast by Kascade.
+        kascade: Program => default("{binary: kascade}").replaced("the relay"),
+        /// Further options of mkfs, by file system.
+        mkfs: Vec<Mkfs> => optional(),
+        /// Further options of every tar in the deployment system.
+        tar: String => default("''"),
+    }
+}
+
+impl External {
+    /// The further options of mkfs for a file system; empty where none are set.
+    pub fn mkfs_args(&self, fstype: &str) -> &str {
+        self.mkfs.iter().find(|mkfs| mkfs.fstype == fstype).map_or("", |mkfs| &mkfs.args)
+    }
+}
+
+section! {
+    /// Commands on many nodes.
+    pub struct Taktuk {
+        /// How nodes are reached.
+        connector: String => default("DEFAULT_CONNECTOR").replaced(SHELL),
+        /// Children of a node in the tree; 0 = as they come.
+        tree_arity: u32 => default("0").replaced(SHELL),
+        /// Copy the program to the nodes first.
+        auto_propagate: bool => default("true").replaced(SHELL),
+        /// Bytes of output accepted of each node; beyond it the command fails. 0 = no limit.
+        outputs_size: u64 => default("20000"),
+    }
+}
+
+section! {
+    /// Broadcast by BitTorrent.
+    pub struct Bittorrent {
+        /// Address of the tracker.
+        tracker_ip: Ipv4Addr => mandatory(),
+        /// How long a download may take.
+        download_timeout: Duration => mandatory(),
+    }
+}
+
+section! {
+    /// A program of the old service's broadcast.
+    pub struct Program {
+        /// Its name or path.
+        binary: Option<String> => optional(),
+        /// Further arguments.
+        args: String => default("''"),
+    }
+}
+
+section! {
+    /// Further options of mkfs for one file system.
+    pub struct Mkfs {
+        /// The file system.
+        fstype: String => mandatory(),
+        /// The options.
+        args: String => mandatory(),
+    }
+}

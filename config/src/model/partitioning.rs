@@ -1,0 +1,69 @@
+//! Cluster file: the disks.
+
+use crate::check::Check;
+use crate::key::{default, mandatory, optional};
+use crate::macros::section;
+use crate::read::Reader;
+use crate::tree::Located;
+use std::{collections::BTreeMap, path::PathBuf};
+
+section! {
+    /// The disks.
+    pub struct Partitioning (check = partitions_are_named) {
+        /// The disk that is deployed to: a path, or an id of `disk_path` such as `disk0`.
+        block_device: String => mandatory()
+            .check(Check::Text(is_device, "an absolute path, or a disk id such as `disk0`")),
+        /// Make no swap partition.
+        disable_swap: bool => default("false"),
+        /// Numbers of the partitions. Mandatory without `deploy_label`.
+        partitions: Option<Partitions> => optional(),
+        /// Label by which the partition that is deployed to is found.
+        deploy_label: Option<String> => optional().later(),
+        /// Disk ids and their names in `/dev/disk/by-path`.
+        disk_path: BTreeMap<String, String> => optional().later(),
+        /// Program that makes the partitions; run on the node.
+        script: PathBuf => mandatory().check(Check::File),
+        /// Program run on the node in place of mkfs of the deployed partition.
+        formating_script: Option<PathBuf> => optional().check(Check::File).later(),
+    }
+}
+
+section! {
+    /// Numbers of the partitions. A number below 0 means that there is none.
+    pub struct Partitions {
+        /// Swap. Mandatory unless `disable_swap`.
+        swap: Option<i64> => optional(),
+        /// The one that is never written to.
+        prod: i64 => default("-1"),
+        /// The one that is deployed to.
+        deploy: i64 => mandatory(),
+        /// The one for temporary files.
+        tmp: i64 => default("-1"),
+    }
+}
+
+fn is_device(text: &str) -> bool {
+    let id = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    super::values::is_absolute(text) || id(text)
+}
+
+fn partitions_are_named(disks: &Partitioning, at: &Located, cx: &mut Reader<'_>) {
+    let Some(partitions) = &disks.partitions else {
+        if disks.deploy_label.is_none() {
+            cx.mistake(at, "no `partitions`", "`partitions`, or `deploy_label`");
+        }
+        return;
+    };
+    if partitions.swap.is_none() && !disks.disable_swap {
+        let at = at.get("partitions").unwrap_or(at);
+        cx.mistake(at, "no `swap`", "the number of the swap partition, or `disable_swap: true`");
+    }
+}
+
+impl Partitioning {
+    /// The device of a partition of the disk: device and number joined, as the files'
+    /// convention is (a device whose name ends in a digit is written with its `p`).
+    pub fn device(&self, number: i64) -> String {
+        format!("{}{number}", self.block_device)
+    }
+}

@@ -1,0 +1,268 @@
+//! From located values to types, collecting every mistake on the way.
+
+use crate::check;
+use crate::key::{Effect, Key, Need, Shape};
+use crate::mistake::{Mistake, Notice, Place};
+use crate::tree::{Data, Located};
+use std::{collections::BTreeMap, path::Path};
+
+/// A type that a value of the files can have.
+pub(crate) trait Value: Sized {
+    /// Its form, for the documentation.
+    fn shape() -> Shape;
+
+    /// Builds it, or records in `cx` why not.
+    fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// The state of a reading: where files are looked up, and what was wrong so far.
+pub(crate) struct Reader<'a> {
+    /// The configuration directory, against which relative paths are resolved.
+    pub(crate) dir: &'a Path,
+    pub(crate) mistakes: Vec<Mistake>,
+    pub(crate) notices: Vec<Notice>,
+    /// Depth inside keys that were already reported as without effect.
+    quiet: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(dir: &'a Path) -> Self {
+        Self { dir, mistakes: Vec::new(), notices: Vec::new(), quiet: 0 }
+    }
+
+    /// Records a mistake about a value.
+    pub(crate) fn wrong(&mut self, at: &Located, expected: impl Into<String>) {
+        self.mistakes.push(Mistake::new(at, at.found(), expected));
+    }
+
+    /// Records a mistake in words of its own.
+    pub(crate) fn mistake(
+        &mut self,
+        at: &Located,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        self.mistakes.push(Mistake::new(at, found, expected));
+    }
+
+    /// Records something that stops nothing.
+    pub(crate) fn notice(&mut self, place: Place, key: &str, text: impl Into<String>) {
+        self.notices.push(Notice { place, key: key.to_owned(), text: text.into() });
+    }
+
+    /// Checks that a value is a section, and reports keys that it does not have.
+    pub(crate) fn section<'v>(&mut self, at: &'v Located, keys: &[Key]) -> Option<&'v Located> {
+        match &at.data {
+            Data::Null => Some(at),
+            Data::Map(entries) => {
+                let unknown = entries.iter().filter(|e| keys.iter().all(|key| key.name != e.key));
+                for entry in unknown {
+                    let names = keys.iter().map(|key| key.name);
+                    let hint = nearest(&entry.key, names)
+                        .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
+                    self.notice(
+                        at.source.place(entry.span),
+                        &entry.value.path,
+                        format!("unknown key, ignored{hint}"),
+                    );
+                }
+                Some(at)
+            }
+            _ => {
+                let names: Vec<_> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
+                self.wrong(at, format!("a section of the keys {}", names.join(", ")));
+                None
+            }
+        }
+    }
+
+    /// The value of one key of a section: written or default, checked and typed.
+    pub(crate) fn field<T: Value>(
+        &mut self,
+        section: &Located,
+        keys: &[Key],
+        name: &str,
+    ) -> Option<T> {
+        let key = keys.iter().find(|key| key.name == name)?;
+        let written = section.get(name).filter(|value| !matches!(value.data, Data::Null));
+        let Some(value) = written else {
+            let value = match key.spec.need {
+                Need::Mandatory => {
+                    self.missing(section, key, keys);
+                    return None;
+                }
+                Need::Optional => Located::absent(section, name, Data::Null),
+                Need::Default(yaml) => Located::default(section, name, yaml),
+            };
+            return self.checked(&value, key);
+        };
+        let quiet = self.tell_effect(value, key);
+        self.quiet += usize::from(quiet);
+        let read = self.checked(value, key);
+        self.quiet -= usize::from(quiet);
+        read
+    }
+
+    fn checked<T: Value>(&mut self, value: &Located, key: &Key) -> Option<T> {
+        let value = check::apply(key.spec.check, value, self)?;
+        T::read(&value, self)
+    }
+
+    /// Says that a written key has no effect yet; what is below it need not say so again.
+    fn tell_effect(&mut self, value: &Located, key: &Key) -> bool {
+        let text = match key.spec.effect {
+            Effect::Now => return false,
+            Effect::Later => "not yet in effect".to_owned(),
+            Effect::Replaced(by) => format!("has no effect: replaced by {by}"),
+        };
+        if self.quiet == 0 {
+            self.notice(value.place(), &value.path, text);
+        }
+        true
+    }
+
+    /// Says that a value, not its key, has no effect yet.
+    pub(crate) fn not_yet(&mut self, value: &Located, what: &str) {
+        if self.quiet == 0 {
+            self.notice(value.place(), &value.path, format!("{what}: not yet in effect"));
+        }
+    }
+
+    fn missing(&mut self, section: &Located, key: &Key, keys: &[Key]) {
+        let kind = (key.shape)().kind();
+        let known = |name: &str| keys.iter().any(|key| key.name == name);
+        let typo = match &section.data {
+            Data::Map(entries) => {
+                nearest(key.name, entries.iter().map(|e| e.key.as_str()).filter(|k| !known(k)))
+            }
+            _ => None,
+        };
+        let mut mistake = Mistake::new(section, "no such key", format!("a mandatory key: {kind}"))
+            .hint(typo.map(|typo| format!("`{typo}` may be meant as `{}`", key.name)));
+        mistake.key = section.below(key.name);
+        self.mistakes.push(mistake);
+    }
+
+    /// The text of a value.
+    pub(crate) fn text<'v>(&mut self, at: &'v Located) -> Option<&'v str> {
+        match &at.data {
+            Data::Text(text) => Some(text),
+            Data::Bool(_) | Data::Int(_) | Data::Float(_) => {
+                let hint = Some("write it in quotes".to_owned());
+                self.mistakes.push(Mistake::new(at, at.found(), "String").hint(hint));
+                None
+            }
+            _ => {
+                self.wrong(at, "String");
+                None
+            }
+        }
+    }
+
+    /// One of a few words. YAML reads a bare `off` as a boolean; it is taken back.
+    pub(crate) fn word<'v>(&mut self, at: &'v Located, words: &[&str]) -> Option<&'v str> {
+        let text = match &at.data {
+            Data::Bool(false) if words.contains(&"off") => "off",
+            Data::Text(text) => text,
+            _ => {
+                self.wrong(at, one_of(words));
+                return None;
+            }
+        };
+        if words.contains(&text) {
+            return Some(text);
+        }
+        let hint =
+            nearest(text, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        self.mistakes.push(Mistake::new(at, at.found(), one_of(words)).hint(hint));
+        None
+    }
+
+    /// A whole number in a range.
+    pub(crate) fn integer(&mut self, at: &Located, min: i128, max: i128) -> Option<i128> {
+        match at.data {
+            Data::Int(value) if (min..=max).contains(&value) => Some(value),
+            _ => {
+                self.wrong(at, check::range_in_words(min, max));
+                None
+            }
+        }
+    }
+
+    /// The items of a list; absent means none.
+    pub(crate) fn items<'v>(&mut self, at: &'v Located, of: &str) -> Option<&'v [Located]> {
+        match &at.data {
+            Data::Null => Some(&[]),
+            Data::List(items) => Some(items),
+            _ => {
+                self.wrong(at, format!("list of {of}"));
+                None
+            }
+        }
+    }
+}
+
+/// The known name that a person most likely meant.
+pub(crate) fn nearest<'n>(found: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let distance =
+        |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
+    let (distance, name) = names.map(|name| (distance(name), name)).min_by_key(|(d, _)| *d)?;
+    let allowed = (name.chars().count().max(found.chars().count()) / 3).max(1);
+    (distance <= allowed).then_some(name)
+}
+
+/// "one of `a`, `b`".
+pub(crate) fn one_of(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    format!("one of {}", words.join(", "))
+}
+
+impl<T: Value> Value for Option<T> {
+    fn shape() -> Shape {
+        T::shape()
+    }
+
+    /// An empty text means "not set", like an absent key.
+    fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self> {
+        match &at.data {
+            Data::Null => Some(None),
+            Data::Text(text) if text.is_empty() => Some(None),
+            _ => T::read(at, cx).map(Some),
+        }
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    fn shape() -> Shape {
+        Shape::List(Box::new(T::shape()))
+    }
+
+    fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self> {
+        let items = cx.items(at, &T::shape().kind())?;
+        // Every item is read before the first failure counts, so that all mistakes are told.
+        let items: Vec<_> = items.iter().map(|item| T::read(item, cx)).collect();
+        items.into_iter().collect()
+    }
+}
+
+impl<T: Value> Value for BTreeMap<String, T> {
+    fn shape() -> Shape {
+        Shape::Named(Box::new(T::shape()))
+    }
+
+    fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self> {
+        let entries = match &at.data {
+            Data::Null => return Some(Self::new()),
+            Data::Map(entries) => entries,
+            _ => {
+                cx.wrong(at, Self::shape().kind());
+                return None;
+            }
+        };
+        let items: Vec<_> = entries
+            .iter()
+            .map(|entry| Some((entry.key.clone(), T::read(&entry.value, cx)?)))
+            .collect();
+        items.into_iter().collect()
+    }
+}
