@@ -40,18 +40,7 @@ impl BootService {
         client: IpAddr,
     ) -> Result<(Asset, Delivery), Refusal> {
         let client = client.to_canonical();
-        let mut delivery = Delivery::new(self, server, client, raw);
-        match self.known.admit(client) {
-            Admission::Known => delivery.emit(Stage::Asked),
-            Admission::NewStranger => {
-                delivery.finish(Outcome::Stranger);
-                return Err(Refusal::Stranger);
-            }
-            Admission::Stranger => {
-                delivery.silence();
-                return Err(Refusal::Stranger);
-            }
-        }
+        let mut delivery = self.begin(server, raw, client).ok_or(Refusal::Stranger)?;
         let opened = match raw.parse::<AssetPath>() {
             Ok(path) => timeout(OPEN_WITHIN, self.assets.open(&path, client))
                 .await
@@ -66,12 +55,34 @@ impl BootService {
             }
         }
     }
+
+    /// Reports a request that the transport itself refused.
+    pub(crate) fn refused(&self, server: Server, raw: &str, client: IpAddr, why: &str) {
+        if let Some(mut delivery) = self.begin(server, raw, client.to_canonical()) {
+            delivery.finish(Outcome::Refused(why.into()));
+        }
+    }
+
+    /// Reports the request; nothing for strangers, of whom each is reported once.
+    fn begin(&self, server: Server, raw: &str, client: IpAddr) -> Option<Delivery> {
+        let admission = self.known.admit(client);
+        if admission == Admission::Stranger {
+            return None;
+        }
+        let mut delivery = Delivery::new(self, server, client, raw);
+        if admission == Admission::NewStranger {
+            delivery.finish(Outcome::Stranger);
+            return None;
+        }
+        delivery.emit(Stage::Asked);
+        Some(delivery)
+    }
 }
 
 /// One answer on its way. Reports the end when it is dropped: as a failure
 /// unless [`Delivery::finish`] said otherwise.
 pub struct Delivery {
-    watcher: Option<Arc<dyn Watcher>>,
+    watcher: Arc<dyn Watcher>,
     server: Server,
     client: Client,
     what: Arc<str>,
@@ -83,7 +94,7 @@ pub struct Delivery {
 impl Delivery {
     fn new(service: &BootService, server: Server, ip: IpAddr, what: &str) -> Self {
         Self {
-            watcher: Some(Arc::clone(&service.watcher)),
+            watcher: Arc::clone(&service.watcher),
             server,
             client: Client { ip: Some(ip), mac: None },
             what: printable(what).into(),
@@ -103,15 +114,10 @@ impl Delivery {
         self.outcome = Some(outcome);
     }
 
-    fn silence(&mut self) {
-        self.watcher = None;
-    }
-
     fn emit(&self, stage: Stage) {
-        let Some(watcher) = &self.watcher else { return };
         let (server, client, what) = (self.server, self.client, Arc::clone(&self.what));
         tracing::debug!(?server, %client, %what, ?stage, "boot file");
-        watcher.seen(&Event { server, client, what, at: SystemTime::now(), stage });
+        self.watcher.seen(&Event { server, client, what, at: SystemTime::now(), stage });
     }
 }
 

@@ -30,17 +30,17 @@ fn local(method: Method, local: &Local) -> Checked {
     }
     path(method, "device", &local.device)?;
     match &local.os {
-        OsKind::Linux { kernel, initrd, params } => system(method, kernel, initrd, params),
+        OsKind::Linux { kernel, initrd, params } => system(method, kernel, initrd.as_ref(), params),
         OsKind::Xen { hypervisor, hypervisor_params, kernel, initrd, params } => {
             path(method, "hypervisor", hypervisor)?;
             arguments(method, "hypervisor parameters", hypervisor_params)?;
-            system(method, kernel, initrd, params)
+            system(method, kernel, initrd.as_ref(), params)
         }
         OsKind::Other => Ok(()),
     }
 }
 
-fn system(method: Method, kernel: &str, initrd: &Option<String>, params: &str) -> Checked {
+fn system(method: Method, kernel: &str, initrd: Option<&String>, params: &str) -> Checked {
     path(method, "kernel", kernel)?;
     initrd.iter().try_for_each(|initrd| path(method, "initrd", initrd))?;
     arguments(method, "kernel parameters", params)

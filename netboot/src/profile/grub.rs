@@ -50,11 +50,9 @@ fn partition(local: &Local) -> String {
 /// Looks on every disk: the number of the disk that GRUB sees under UEFI is not
 /// the one that the system sees.
 fn efi_loader() -> String {
-    let mut text = String::new();
-    for (index, path) in EFI_LOADERS.iter().enumerate() {
-        let test = if index == 0 { "if" } else { "elif" };
-        text += &format!("\t{test} search --no-floppy --file --set=root {path}; then\n");
-        text += &format!("\t\tchainloader {path}\n");
-    }
-    text + "\telse\n\t\texit 1\n\tfi"
+    let tried = EFI_LOADERS.map(|path| {
+        let search = format!("if search --no-floppy --file --set=root {path}; then");
+        format!("{search}\n\t\tchainloader {path}\n")
+    });
+    format!("\t{}\telse\n\t\texit 1\n\tfi", tried.join("\tel"))
 }
