@@ -1,0 +1,125 @@
+//! What a DHCP message asks.
+
+use crate::Mac;
+use dhcproto::{
+    Decodable, Decoder,
+    v4::{DhcpOption, Message, MessageType, Opcode, OptionCode},
+};
+use std::{fmt, net::Ipv4Addr};
+
+/// Bytes up to the options: RFC 2131 section 2, and the cookie of section 3.
+const FIXED: usize = 240;
+/// Where the length of the hardware address is, and what it is on Ethernet.
+const HLEN: usize = 2;
+const ETHERNET: u8 = 6;
+/// Marks the options of DHCP.
+const COOKIE: [u8; 4] = [99, 130, 83, 99];
+
+/// What sends the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// iPXE (user class, RFC 3004).
+    Ipxe,
+    /// Firmware that boots by HTTP.
+    Http,
+    /// Firmware that boots by TFTP.
+    Pxe,
+    /// An installed system, or a boot loader that does not tell.
+    Other,
+}
+
+/// A message of a client.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) message: Message,
+    pub(super) kind: MessageType,
+    pub(super) mac: Mac,
+    pub(super) stage: Stage,
+    /// Client architecture (RFC 4578, option 93).
+    pub(super) architecture: Option<u16>,
+    /// The address the client wants, or has.
+    pub(super) address: Option<Ipv4Addr>,
+    /// The server that the client has chosen.
+    pub(super) server: Option<Ipv4Addr>,
+}
+
+impl Ask {
+    /// Reads a packet; nothing if it is not a DHCP message of an Ethernet client.
+    pub(super) fn read(packet: &[u8]) -> Option<Self> {
+        // The codec trusts this length when it gives the address out.
+        let cookie = packet.get(FIXED - COOKIE.len()..FIXED)?;
+        if packet[HLEN] != ETHERNET || cookie != COOKIE {
+            return None;
+        }
+        let message = Message::decode(&mut Decoder::new(packet)).ok()?;
+        if message.opcode() != Opcode::BootRequest {
+            return None;
+        }
+        let options = message.opts();
+        let address = match options.get(OptionCode::RequestedIpAddress) {
+            Some(DhcpOption::RequestedIpAddress(address)) => Some(*address),
+            _ => Some(message.ciaddr()).filter(|address| !address.is_unspecified()),
+        };
+        let server = match options.get(OptionCode::ServerIdentifier) {
+            Some(DhcpOption::ServerIdentifier(server)) => Some(*server),
+            _ => None,
+        };
+        let architecture = match options.get(OptionCode::ClientSystemArchitecture) {
+            Some(DhcpOption::ClientSystemArchitecture(architecture)) => Some(architecture.0),
+            _ => None,
+        };
+        Some(Self {
+            kind: options.msg_type()?,
+            mac: Mac(message.chaddr().try_into().ok()?),
+            stage: stage(&message),
+            architecture,
+            address,
+            server,
+            message,
+        })
+    }
+
+    /// Whether the client looks for something to boot.
+    pub(super) fn boots(&self) -> bool {
+        let wanted = match self.message.opts().get(OptionCode::ParameterRequestList) {
+            Some(DhcpOption::ParameterRequestList(codes)) => {
+                codes.contains(&OptionCode::BootfileName)
+            }
+            _ => false,
+        };
+        self.stage != Stage::Other || self.architecture.is_some() || wanted
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", format!("{:?}", self.kind).to_uppercase())?;
+        match self.stage {
+            Stage::Ipxe => f.write_str(" from iPXE")?,
+            Stage::Http => f.write_str(" from HTTP boot firmware")?,
+            Stage::Pxe => f.write_str(" from PXE firmware")?,
+            Stage::Other => {}
+        }
+        self.architecture.map_or(Ok(()), |number| write!(f, ", architecture {number}"))
+    }
+}
+
+fn stage(message: &Message) -> Stage {
+    let class = match message.opts().get(OptionCode::ClassIdentifier) {
+        Some(DhcpOption::ClassIdentifier(class)) => class.as_slice(),
+        _ => &[],
+    };
+    // RFC 3004 puts a length before each class; iPXE does not.
+    let ipxe = match message.opts().get(OptionCode::UserClass) {
+        Some(DhcpOption::UserClass(class)) => {
+            class == b"iPXE" || class.windows(5).any(|part| part == b"\x04iPXE")
+        }
+        _ => false,
+    };
+    match class {
+        _ if ipxe => Stage::Ipxe,
+        class if class.starts_with(b"HTTPClient") => Stage::Http,
+        class if class.starts_with(b"PXEClient") => Stage::Pxe,
+        _ => Stage::Other,
+    }
+}
