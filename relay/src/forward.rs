@@ -29,14 +29,14 @@ pub(crate) trait Blocks: Send {
     fn next(&mut self) -> impl Future<Output = Next> + Send;
 }
 
-/// Sends `blocks` until their end; `sent` is told the bytes of each. A peer that blocks
+/// Sends `blocks` until their end; `count` is told the bytes of each. A peer that blocks
 /// is waited for as long as it says that it is alive.
 pub(crate) async fn forward(
     mut reader: FrameReader<OwnedReadHalf>,
     mut writer: FrameWriter<OwnedWriteHalf>,
     mut blocks: impl Blocks,
     timing: Timing,
-    sent: impl Fn(u64) + Send,
+    count: impl Fn(u64) + Send,
 ) -> Result<(), FrameError> {
     let send = async {
         loop {
@@ -45,7 +45,7 @@ pub(crate) async fn forward(
                 continue;
             };
             match next {
-                Next::Block(block) => sent(writer.block(&block).await?),
+                Next::Block(block) => count(writer.block(&block).await?),
                 Next::End(end) => break writer.message(&Message::End(end)).await,
                 Next::Broken(loss) => break writer.message(&Message::Broken(loss)).await,
                 Next::Gone => break Ok(()),

@@ -1,6 +1,6 @@
 //! `kadence-relay`: the program on the nodes.
 
-use relay::{frame::PROTOCOL, node, start};
+use relay::{node, start};
 use sha2::{Digest, Sha256};
 use std::{env, fs, io, io::Write, process::ExitCode};
 
@@ -15,9 +15,7 @@ fn main() -> ExitCode {
         Some("start") => start::start(io::stdin()).map(|()| start::JOINED.to_owned()).map_err(text),
         Some("run") => run(),
         Some("--digest") => digest().map_err(text),
-        Some("--version") => {
-            Ok(format!("kadence-relay {} protocol {PROTOCOL}", env!("CARGO_PKG_VERSION")))
-        }
+        Some("--version") => Ok(start::version()),
         _ => Err(USAGE.to_owned()),
     };
     let (line, code) = match said {

@@ -1,6 +1,6 @@
 //! Putting a relay into the background: `kadence-relay start`.
 
-use crate::message::Ticket;
+use crate::{frame::PROTOCOL, message::Ticket};
 use std::{
     env, io,
     io::{BufRead, BufReader, Read, Write},
@@ -9,6 +9,11 @@ use std::{
 
 /// What `run` prints when the server has welcomed it.
 pub const JOINED: &str = "joined";
+
+/// What `--version` prints. A program that prints the same can be used as it is.
+pub fn version() -> String {
+    format!("kadence-relay {} protocol {PROTOCOL}", env!("CARGO_PKG_VERSION"))
+}
 
 /// Longest ticket: it has a few short fields.
 const MAX_TICKET: u64 = 16 * 1024;

@@ -107,10 +107,10 @@ async fn live(
     stdin: &mut Option<ChildStdin>,
     sha256: &mut Sha256,
 ) -> Result<Option<ExitStatus>, String> {
-    if let Some(input) = stdin.as_mut() {
-        if let Fed::Broken = feed(context, reader, input, sha256).await? {
-            return Ok(None);
-        }
+    if let Some(input) = stdin.as_mut()
+        && let Fed::Broken = feed(context, reader, input, sha256).await?
+    {
+        return Ok(None);
     }
     *stdin = None;
     child.wait().await.map(Some).map_err(|error| format!("cannot wait for the command: {error}"))

@@ -87,7 +87,7 @@ async fn every_reader_sees_every_block_once() {
                     Next::End(_) => return seen,
                     other => panic!("{other:?}"),
                 }
-                if seen.len() as u64 % pace == 0 {
+                if (seen.len() as u64).is_multiple_of(pace) {
                     yield_now().await;
                 }
                 if pace == 5 && seen.len() == 100 {

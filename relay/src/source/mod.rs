@@ -190,8 +190,8 @@ where
     for (index, member) in job.members.iter().enumerate() {
         let ticket = ticket(job, member).map_err(SourceError::Token)?;
         tokens.insert(ticket.token.digest(), index);
-        let launched = launch(index, ticket);
-        launches.push(async move { (index, launched.await) });
+        let attempt = launch(index, ticket);
+        launches.push(async move { (index, attempt.await) });
     }
     let (events, mut inbox) = mpsc::channel(EVENTS);
     let door = Door {
