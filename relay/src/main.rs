@@ -1,0 +1,54 @@
+//! `kadence-relay`: the program on the nodes.
+
+use relay::{node, start};
+use sha2::{Digest, Sha256};
+use std::{env, fs, io, io::Write, process::ExitCode};
+
+const USAGE: &str =
+    "usage: kadence-relay start     join in the background, ticket on standard input
+       kadence-relay run       the same in the foreground
+       kadence-relay --digest  SHA-256 of this program
+       kadence-relay --version";
+
+fn main() -> ExitCode {
+    let said = match env::args().nth(1).as_deref() {
+        Some("start") => start::start(io::stdin()).map(|()| start::JOINED.to_owned()).map_err(text),
+        Some("run") => run(),
+        Some("--digest") => digest().map_err(text),
+        Some("--version") => Ok(start::version()),
+        _ => Err(USAGE.to_owned()),
+    };
+    let (line, code) = match said {
+        Ok(line) => (line, ExitCode::SUCCESS),
+        Err(line) => (line, ExitCode::FAILURE),
+    };
+    say(&line);
+    code
+}
+
+/// One line for whoever started us; in the background nobody listens any more.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// SHA-256 of this program's file: an upload is checked with it.
+fn digest() -> io::Result<String> {
+    Ok(format!("{:x}", Sha256::digest(fs::read(env::current_exe()?)?)))
+}
+
+fn run() -> Result<String, String> {
+    let ticket = start::read_ticket(io::stdin()).map_err(text)?;
+    // Fails only for a process group leader, which is then on its own already.
+    let _ = rustix::process::setsid();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(3) // upstream, downstream, command
+        .enable_all()
+        .build()
+        .map_err(text)?;
+    runtime.block_on(node::run(ticket, || say(start::JOINED))).map_err(text)?;
+    Ok(String::new())
+}

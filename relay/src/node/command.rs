@@ -1,0 +1,182 @@
+//! The command that takes the stream, in its own process group.
+
+use super::Context;
+use crate::{
+    forward::{Blocks, Next},
+    message::{Done, Message},
+    ring::Reader,
+};
+use rustix::process::{Pid, Signal, kill_process_group};
+use sha2::{Digest, Sha256};
+use std::{
+    io,
+    os::unix::process::ExitStatusExt,
+    pin::pin,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, ChildStderr, ChildStdin, Command},
+    time::timeout,
+};
+
+/// How much of the end of standard error is kept.
+const STDERR_TAIL: usize = 4 * 1024;
+
+/// How long standard error may stay open after the command and its group are gone.
+const STDERR_GRACE: Duration = Duration::from_secs(2);
+
+/// Kills the process group it names when dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// Kills what is left of the group; once, as its number may be used again later.
+    fn kill(&mut self) {
+        if let Some(group) = self.0.take() {
+            // It may be gone already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How feeding the command ended.
+enum Fed {
+    /// It has the whole stream, or wants no more.
+    Finished,
+    /// The stream broke; that is reported by who noticed.
+    Broken,
+}
+
+/// Runs the command of `Begin` on the blocks of `reader` and reports how it ended.
+pub(super) async fn run(context: Context, reader: Reader) {
+    match attempt(&context, reader).await {
+        Ok(Some(done)) => context.report(Message::Done(done)).await,
+        Ok(None) => {}
+        Err(why) => context.report(Message::Failed { why }).await,
+    }
+}
+
+/// `None` when the stream broke and the command was killed for it.
+async fn attempt(context: &Context, reader: Reader) -> Result<Option<Done>, String> {
+    let text = &context.begin.command;
+    let mut child = spawn(text).map_err(|error| format!("cannot run `{text}`: {error}"))?;
+    let mut stdin = child.stdin.take();
+    let stderr = child.stderr.take();
+    // Declared after `stdin`, so dropped before it: a command that is killed must not
+    // see the end of its input first and take what it has for the whole.
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+    let mut sha256 = Sha256::new();
+    let mut tail = Vec::new();
+    let ended = {
+        // Standard error is read all along, or a talkative command would block on it.
+        let mut errors = pin!(keep_tail(stderr, &mut tail));
+        let mut life = pin!(live(context, reader, &mut child, &mut stdin, &mut sha256));
+        let mut open = true;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut life => break ended,
+                () = &mut errors, if open => open = false,
+            }
+        };
+        group.kill();
+        if open {
+            let _ = timeout(STDERR_GRACE, errors).await;
+        }
+        ended
+    };
+    Ok(ended?.map(|status| Done {
+        status: code(status),
+        stderr: String::from_utf8_lossy(&tail).trim_end().to_owned(),
+        taken: *context.taken.borrow(),
+        sha256: format!("{:x}", sha256.finalize()),
+    }))
+}
+
+/// Feeds the command, closes its input at the end of the stream, and waits for it.
+async fn live(
+    context: &Context,
+    reader: Reader,
+    child: &mut Child,
+    stdin: &mut Option<ChildStdin>,
+    sha256: &mut Sha256,
+) -> Result<Option<ExitStatus>, String> {
+    if let Some(input) = stdin.as_mut()
+        && let Fed::Broken = feed(context, reader, input, sha256).await?
+    {
+        return Ok(None);
+    }
+    *stdin = None;
+    child.wait().await.map(Some).map_err(|error| format!("cannot wait for the command: {error}"))
+}
+
+fn spawn(text: &str) -> io::Result<Child> {
+    Command::new("/bin/sh")
+        .args(["-c", text])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Shells say 128 + n for signal n; so do we.
+fn code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+}
+
+/// Writes the stream into the command, hashing what it takes.
+async fn feed(
+    context: &Context,
+    mut reader: Reader,
+    stdin: &mut ChildStdin,
+    sha256: &mut Sha256,
+) -> Result<Fed, String> {
+    loop {
+        let block = match reader.next().await {
+            Next::Block(block) => block,
+            Next::End(_) => return Ok(Fed::Finished),
+            Next::Broken(_) | Next::Gone => return Ok(Fed::Broken),
+        };
+        let mut rest = &block.bytes[..];
+        while !rest.is_empty() {
+            let stall = context.ticket.timing.stall;
+            let Ok(written) = timeout(stall, stdin.write(rest)).await else {
+                let (text, taken) = (&context.begin.command, *context.taken.borrow());
+                return Err(format!(
+                    "`{text}` was killed: it took no byte for {} s, after {taken}",
+                    stall.as_secs_f32()
+                ));
+            };
+            match written {
+                Ok(written) => {
+                    sha256.update(&rest[..written]);
+                    context.taken.send_modify(|taken| *taken += written as u64);
+                    rest = &rest[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Ok(Fed::Finished);
+                }
+                Err(error) => return Err(format!("writing to the command failed: {error}")),
+            }
+        }
+    }
+}
+
+/// Reads to the end, keeping the last [`STDERR_TAIL`] bytes.
+async fn keep_tail(stderr: Option<ChildStderr>, tail: &mut Vec<u8>) {
+    let Some(mut stderr) = stderr else { return };
+    let mut buffer = [0; 1024];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        tail.extend_from_slice(&buffer[..read]);
+        let excess = tail.len().saturating_sub(STDERR_TAIL);
+        tail.drain(..excess);
+    }
+}

@@ -1,0 +1,131 @@
+//! Reading the file for whoever attaches to the server.
+
+use super::SourceError;
+use crate::{
+    forward::{Blocks, Next},
+    frame::Block,
+    message::{End, Loss},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::mpsc;
+
+/// Blocks read ahead of the network: one is sent while the next is read.
+const AHEAD: usize = 2;
+
+/// The file and what is known about it.
+#[derive(Debug)]
+pub(super) struct Feed {
+    path: PathBuf,
+    block: usize,
+    total: u64,
+    sha256: OnceLock<String>,
+    sent: AtomicU64,
+}
+
+impl Feed {
+    /// Looks at the file: it is there, it is a regular one, its length is taken.
+    pub(super) async fn open(path: &Path, block: usize) -> Result<Self, SourceError> {
+        let file = path.to_owned();
+        let look = tokio::task::spawn_blocking(move || {
+            let metadata = File::open(&file)?.metadata()?;
+            if metadata.is_file() {
+                return Ok(metadata.len());
+            }
+            Err(io::Error::other("not a regular file"))
+        });
+        let total = look
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|why| SourceError::File { path: path.to_owned(), why })?;
+        let (sha256, sent) = (OnceLock::new(), AtomicU64::new(0));
+        Ok(Self { path: path.to_owned(), block, total, sha256, sent })
+    }
+
+    /// Bytes of the file.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// SHA-256 of the file in hexadecimal, once it has been read to its end.
+    pub(super) fn sha256(&self) -> Option<&str> {
+        self.sha256.get().map(String::as_str)
+    }
+
+    /// Bytes that went out.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the bytes that went out.
+    pub(super) fn count(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The blocks from the offset `from` on, read by a thread that ends with the reader.
+    pub(super) fn blocks(self: &Arc<Self>, from: u64) -> FromFile {
+        let (to, blocks) = mpsc::channel(AHEAD);
+        let feed = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let last = feed.read(from, &to).unwrap_or_else(Next::Broken);
+            // Nobody waits for it when the peer is gone.
+            let _ = to.blocking_send(last);
+        });
+        FromFile(blocks)
+    }
+
+    /// Reads the whole file, for its digest, and sends the blocks from `from` on.
+    fn read(&self, from: u64, to: &mpsc::Sender<Next>) -> Result<Next, Loss> {
+        let mut offset = 0;
+        let mut sha256 = Sha256::new();
+        let mut file = File::open(&self.path).map_err(|error| self.loss(0, error.to_string()))?;
+        if !from.is_multiple_of(self.block as u64) {
+            return Err(self.loss(0, format!("offset {from} is inside a block")));
+        }
+        while offset < self.total {
+            let left = usize::try_from(self.total - offset).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; left.min(self.block)];
+            file.read_exact(&mut bytes).map_err(|error| self.loss(offset, error.to_string()))?;
+            sha256.update(&bytes);
+            let length = bytes.len() as u64;
+            if offset >= from {
+                let block = Block::new(offset, bytes.into());
+                if to.blocking_send(Next::Block(block)).is_err() {
+                    return Ok(Next::Gone);
+                }
+            }
+            offset += length;
+        }
+        let digest = format!("{:x}", sha256.finalize());
+        let sha256 = self.sha256.get_or_init(|| digest).clone();
+        Ok(Next::End(End { length: self.total, sha256 }))
+    }
+
+    fn loss(&self, offset: u64, why: String) -> Loss {
+        Loss {
+            node: "the server".into(),
+            peer: "the file".into(),
+            address: self.path.display().to_string(),
+            block: offset / self.block as u64,
+            offset,
+            why,
+        }
+    }
+}
+
+/// Blocks of a file.
+pub(super) struct FromFile(mpsc::Receiver<Next>);
+
+impl Blocks for FromFile {
+    async fn next(&mut self) -> Next {
+        self.0.recv().await.unwrap_or(Next::Gone)
+    }
+}

@@ -1,0 +1,237 @@
+//! The server's part: one file, once, into the pipeline.
+//!
+//! [`broadcast`] owns everything of one broadcast: the [`door`] takes connections and
+//! tells control from data, the [`feed`] reads and sends the file, the [`roster`] knows
+//! how far each node is and what comes of it. Dropping the future closes all of it, and
+//! with it the relays.
+
+mod door;
+mod feed;
+mod roster;
+
+use crate::{
+    frame::MAX_BLOCK,
+    message::{Loss, Secret, Ticket, Timing},
+};
+use door::{Door, Event};
+use feed::Feed;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use roster::Roster;
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+/// Events that may wait for the roster; a node whose event does not fit waits a moment.
+const EVENTS: usize = 256;
+
+/// Bytes of a block: large against its header, small against a ring.
+pub const DEFAULT_BLOCK: usize = 1024 * 1024;
+
+/// Blocks in a node's ring: 32 MiB by default, a second or two of a fast network.
+pub const DEFAULT_RING: usize = 32;
+
+/// A node of the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its address: its relay listens there.
+    pub address: IpAddr,
+}
+
+/// What is to be sent, to whom.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    /// The file; a regular one.
+    pub file: PathBuf,
+    /// Shell text that reads the stream on each node.
+    pub command: String,
+    /// The nodes in the order of the pipeline.
+    pub members: Vec<Member>,
+    /// The server's listener as the nodes reach it.
+    pub server: SocketAddr,
+    /// The whole ends within this time.
+    pub deadline: Duration,
+    /// When the other side counts as dead.
+    pub timing: Timing,
+    /// Bytes of a block, 1 to [`MAX_BLOCK`]; see [`DEFAULT_BLOCK`].
+    pub block: usize,
+    /// Blocks in each node's ring; see [`DEFAULT_RING`].
+    pub ring: usize,
+}
+
+/// What came of a broadcast.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// For each member, in order.
+    pub outcomes: Vec<Result<(), Failure>>,
+    /// Bytes of blocks that the server sent, headers included.
+    pub sent: u64,
+}
+
+/// Why one node does not have the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The launch failed.
+    #[error("{0}")]
+    Launch(String),
+    /// It was launched, or was still being launched, and did not join.
+    #[error("{name} did not join within {} s", within.as_secs_f32())]
+    Absent {
+        /// Which node.
+        name: String,
+        /// [`Timing::join`].
+        within: Duration,
+    },
+    /// Its relay went away.
+    #[error(
+        "the relay of {name} went away at block {block} (its command had taken {taken} bytes): {why}"
+    )]
+    Gone {
+        /// Which node.
+        name: String,
+        /// Number of the block its command was at.
+        block: u64,
+        /// Bytes its command had taken when it was last heard of.
+        taken: u64,
+        /// How it was noticed.
+        why: String,
+    },
+    /// It, or a node before it, lost its stream.
+    #[error("{0}")]
+    Stream(#[from] Loss),
+    /// The command could not be run, or was killed.
+    #[error("{0}")]
+    Failed(String),
+    /// The command ended with another status than 0.
+    #[error("the command ended with status {status}: {stderr}")]
+    Command {
+        /// Exit status; 128 + n after signal n.
+        status: i32,
+        /// The end of its standard error.
+        stderr: String,
+    },
+    /// The command ended with status 0, but before the stream did.
+    #[error("the command ended with status 0 after {taken} of {total} bytes")]
+    Short {
+        /// Bytes it took.
+        taken: u64,
+        /// Bytes of the file.
+        total: u64,
+    },
+    /// The command took other bytes than the file has.
+    #[error("the command took bytes of digest {got} instead of {expected}")]
+    Digest {
+        /// SHA-256 of the file, hexadecimal.
+        expected: String,
+        /// SHA-256 of what it took, hexadecimal.
+        got: String,
+    },
+    /// The deadline passed.
+    #[error("the broadcast did not end within {} s", .0.as_secs_f32())]
+    Deadline(Duration),
+}
+
+/// Why nothing could be sent to anyone.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file.
+    #[error("cannot read {path}: {why}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The size of blocks.
+    #[error("blocks of {0} bytes: the protocol has 1 to {MAX_BLOCK}")]
+    Block(usize),
+    /// No random numbers.
+    #[error("cannot make tokens: {0}")]
+    Token(io::Error),
+}
+
+/// Sends the file of `job` to its members. `launch` starts the relay of a member, given
+/// by its index, with the ticket; all launches run at once. `progress` hears the index of
+/// a member and the bytes its command has taken.
+///
+/// # Errors
+/// Only what concerns all members; what concerns one is in the report. Dropping the
+/// future ends the relays.
+pub async fn broadcast<L, F>(
+    listener: TcpListener,
+    job: &Broadcast,
+    launch: L,
+    progress: &(dyn Fn(usize, u64) + Send + Sync),
+) -> Result<Report, SourceError>
+where
+    L: Fn(usize, Ticket) -> F,
+    F: Future<Output = Result<(), String>>,
+{
+    if !(1..=MAX_BLOCK).contains(&job.block) {
+        return Err(SourceError::Block(job.block));
+    }
+    let deadline = Instant::now() + job.deadline;
+    let feed = Arc::new(Feed::open(&job.file, job.block).await?);
+    let pass = Secret::random().map_err(SourceError::Token)?;
+    let mut tokens = HashMap::new();
+    let mut launches = FuturesUnordered::new();
+    for (index, member) in job.members.iter().enumerate() {
+        let ticket = ticket(job, member).map_err(SourceError::Token)?;
+        tokens.insert(ticket.token.digest(), index);
+        let attempt = launch(index, ticket);
+        launches.push(async move { (index, attempt.await) });
+    }
+    let (events, mut inbox) = mpsc::channel(EVENTS);
+    let door = Door {
+        tokens: Arc::new(Mutex::new(tokens)),
+        pass: pass.clone(),
+        feed: feed.clone(),
+        timing: job.timing,
+        most: 2 * job.members.len() + door::STRANGERS,
+        events,
+    };
+    let mut roster = Roster::new(job, pass, feed.clone(), progress);
+    let follow = async {
+        let join = Instant::now() + job.timing.join;
+        while !roster.is_settled() {
+            tokio::select! {
+                biased;
+                Some(event) = inbox.recv() => roster.apply(event),
+                Some((index, result)) = launches.next(), if !launches.is_empty() => {
+                    if let Err(why) = result {
+                        roster.apply(Event::Unlaunched(index, why));
+                    }
+                }
+                () = sleep_until(join), if roster.is_gathering() => roster.close_gathering(),
+                () = sleep_until(deadline) => roster.expire(),
+            }
+        }
+    };
+    tokio::select! {
+        () = follow => {}
+        never = door.stand(listener) => match never {},
+    }
+    Ok(Report { outcomes: roster.outcomes(), sent: feed.sent() })
+}
+
+fn ticket(job: &Broadcast, member: &Member) -> io::Result<Ticket> {
+    Ok(Ticket {
+        server: job.server,
+        token: Secret::random()?,
+        name: member.name.clone(),
+        listen: member.address,
+        timing: job.timing,
+    })
+}

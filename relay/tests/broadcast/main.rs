@@ -1,0 +1,12 @@
+//! Broadcasts between real processes over loopback.
+
+#[cfg(test)]
+mod bed;
+#[cfg(test)]
+mod broken;
+#[cfg(test)]
+mod doors;
+#[cfg(test)]
+mod good;
+#[cfg(test)]
+mod proxy;
