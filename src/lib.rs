@@ -1,6 +1,14 @@
 //! The service and its command line.
 
+pub mod api;
+pub mod environments;
+pub mod files;
 pub mod lab;
+pub mod metrics;
 pub mod nodes;
+pub mod operations;
 pub mod platform;
+pub mod steps;
 pub mod store;
+pub mod types;
+pub mod workflows;

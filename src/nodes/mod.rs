@@ -1,5 +1,9 @@
 //! The machines of the site.
 
+mod inventory;
+
+pub use inventory::{Inventory, Selection};
+
 use std::net::Ipv4Addr;
 
 /// Firmware of a machine: what its boot loader must be.
@@ -55,6 +59,19 @@ pub struct Node {
 }
 
 impl Node {
+    /// A machine for tests.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self {
+            name: "node-1.site".into(),
+            cluster: "site".into(),
+            address: Ipv4Addr::LOCALHOST,
+            macs: Vec::new(),
+            firmware: Firmware::Bios,
+            bmc: None,
+        }
+    }
+
     /// The name up to the first dot.
     pub fn short(&self) -> &str {
         self.name.split('.').next().unwrap_or(&self.name)

@@ -10,14 +10,32 @@
 //! | [`Shell`] | one command on one node: text in, bytes in, bytes out |
 //! | [`Transfer`] | one file to many nodes, streamed into a command on each |
 //! | [`Presence`] | is a port open; what was last seen of a node |
+//! | [`BootProfiles`] | what a node boots next |
 
 mod power;
 mod presence;
+mod profiles;
 pub mod real;
 mod shell;
 mod transfer;
 
 pub use power::{Level, Power, PowerAction, PowerError, PowerState};
 pub use presence::{Presence, Reach, Sighting, Witness};
+pub use profiles::{BootChoice, BootProfiles, LocalBoot, ProfileError};
 pub use shell::{Command, Input, Output, Shell, ShellError};
 pub use transfer::{Progress, Transfer, TransferError, TransferJob};
+
+/// All ports of one platform.
+#[derive(Clone)]
+pub struct Ports {
+    /// Power.
+    pub power: std::sync::Arc<dyn Power>,
+    /// Commands.
+    pub shell: std::sync::Arc<dyn Shell>,
+    /// Broadcast.
+    pub transfer: std::sync::Arc<dyn Transfer>,
+    /// Sight.
+    pub presence: std::sync::Arc<dyn Presence>,
+    /// Boot profiles.
+    pub profiles: std::sync::Arc<dyn BootProfiles>,
+}

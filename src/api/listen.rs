@@ -1,0 +1,142 @@
+//! Accepts connections, on loopback only.
+
+use super::{
+    Api,
+    reply::refuse,
+    request::{MOST_BODY, Raw},
+    routes,
+};
+use crate::types::Problem;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use warp::{
+    Filter,
+    http::{HeaderMap, Method, header},
+    path::FullPath,
+};
+
+/// Connections at once; further ones wait in the kernel.
+const CONNECTIONS: usize = 1000;
+
+/// How long a client may take to send its headers, and then each piece of the body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long open requests may take to end when the service stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The address of the client.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+/// Answers on `listener` until `stop`.
+pub async fn serve(
+    listener: TcpListener,
+    api: Arc<Api>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let filter = filter(api);
+    let mut server = Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let (graceful, slots) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = stop.cancelled() => break,
+        };
+        let Ok((stream, peer, slot)) = accepted else { continue };
+        let with_peer = warp::any().map(move || Peer(peer)).and(filter.clone());
+        let service = TowerToHyperService::new(warp::service(with_peer.then(reply)));
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            let _slot = slot;
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    tokio::time::timeout(DRAIN, graceful.shutdown()).await.ok();
+    connections.shutdown().await;
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            stream.set_nodelay(true)?;
+            Ok((stream, peer, slot))
+        }
+        Err(error) => {
+            // Out of descriptors, for example: others must close first.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Err(error)
+        }
+    }
+}
+
+type Body = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
+type Parts = (Arc<Api>, Method, FullPath, String, HeaderMap, Body);
+
+fn filter(api: Arc<Api>) -> impl Filter<Extract = (Parts,), Error = Infallible> + Clone {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let body = warp::body::stream().map(|stream: _| -> Body { boxed(stream) });
+    warp::any()
+        .map(move || Arc::clone(&api))
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(body)
+        .map(|api, method, path, query, headers, body| (api, method, path, query, headers, body))
+        .recover(never)
+        .unify()
+}
+
+fn boxed<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Body {
+    Box::pin(stream.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining()))))
+}
+
+async fn reply(peer: Peer, parts: Parts) -> warp::reply::Response {
+    let (api, method, path, query, headers, body) = parts;
+    let body = match read(&headers, body).await {
+        Ok(body) => body,
+        Err(problem) => return refuse(&problem),
+    };
+    let path = path.as_str().to_owned();
+    routes::answer(api, Raw { method, path, query, headers, body, peer: peer.0 }).await
+}
+
+/// The body, if its length is announced and not too large.
+async fn read(headers: &HeaderMap, mut stream: Body) -> Result<Bytes, Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length: u64 = length.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let too_large =
+        || Problem::TooLarge(format!("the body cannot be greater than {MOST_BODY} bytes"));
+    if length > MOST_BODY {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while (body.len() as u64) < length {
+        match tokio::time::timeout(PATIENCE, stream.next()).await {
+            Ok(Some(Ok(piece))) => body.extend_from_slice(&piece),
+            Ok(Some(Err(_)) | None) => break,
+            Err(_) => return Err(Problem::LengthRequired("the body did not arrive".into())),
+        }
+    }
+    Ok(body.freeze())
+}

@@ -1,0 +1,29 @@
+//! The REST interface.
+//!
+//! `routes` is the one table: every route with its method, its permission and
+//! its handler. A request is read by `request` (body and query merged, sizes
+//! bounded), finds its handler there, and leaves as a `reply`, errors too; the
+//! handlers themselves only decode, call and encode. `listen` accepts
+//! connections. `openapi` describes what is here; a test holds it to the table.
+
+mod environments;
+mod listen;
+mod nodes;
+mod openapi;
+mod operations;
+mod reply;
+mod request;
+mod routes;
+mod service;
+mod shape;
+
+pub use listen::serve;
+pub use openapi::document;
+
+use crate::operations::Operations;
+
+/// What the handlers work with.
+pub struct Api {
+    /// The operations.
+    pub operations: Operations,
+}

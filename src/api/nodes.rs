@@ -1,0 +1,52 @@
+//! The machines.
+
+use super::{Api, reply::Reply, request::Request};
+use crate::{
+    operations::nodes,
+    types::{NodeInfo, Problem},
+};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// What became of the nodes: of all, or of those named; with `list` only their names.
+#[utoipa::path(get, path = "/nodes", tag = "nodes",
+    params(("nodes" = Option<Vec<String>>, Query), ("list" = Option<bool>, Query)),
+    responses((status = 200, description = "Node → what became of it, null for one that was never used")))]
+pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
+    let means = api.operations.means();
+    let named: Vec<String> = match request.fields.get("nodes") {
+        Some(names) => serde_json::from_value(names.clone()).map_err(Problem::internal)?,
+        None => Vec::new(),
+    };
+    let chosen = if named.is_empty() {
+        means.site.inventory.all().to_vec()
+    } else {
+        means.site.inventory.select(&named)?.nodes
+    };
+    if request.toggle("list") {
+        return Reply::of(&chosen.iter().map(|node| &node.name).collect::<Vec<_>>());
+    }
+    let mut known = nodes::infos(&*means.store).await?;
+    let mut map = Map::new();
+    for node in chosen {
+        let info = known.remove(&node.name);
+        if named.is_empty() || info.is_some() {
+            map.insert(node.name.clone(), serde_json::to_value(info).map_err(Problem::internal)?);
+        }
+    }
+    if map.is_empty() {
+        return Err(Problem::NotFound("none of these nodes was ever used".into()));
+    }
+    Ok(Reply::Structure(Value::Object(map)))
+}
+
+/// What became of one node.
+#[utoipa::path(get, path = "/nodes/{node}", tag = "nodes", params(("node" = String, Path)),
+    responses((status = 200, body = NodeInfo), (status = 404, description = "Unknown, or never used")))]
+pub(super) async fn one(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
+    let mut known = nodes::infos(&*api.operations.means().store).await?;
+    match known.remove(request.segment(0)) {
+        Some(info) => Reply::of(&info),
+        None => Err(Problem::NotFound(format!("nothing is known of {}", request.segment(0)))),
+    }
+}

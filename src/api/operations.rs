@@ -1,0 +1,154 @@
+//! Deployments, reboots and power operations.
+
+use super::{Api, reply::Reply, request::Request};
+use crate::{
+    operations::{Asked, Line, Request as Wanted},
+    types::{
+        Code, Created, DeployRequest, Kind, NodeStatus, Poll, PowerRequest, Problem, RebootRequest,
+        StatusTree,
+    },
+};
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc};
+
+type Answer = Result<Reply, Problem>;
+
+/// Installs an environment on nodes.
+#[utoipa::path(post, path = "/deployment", tag = "operations", request_body = DeployRequest,
+    responses((status = 200, body = Created), (status = 400, description = "X-Application-Error-Code tells which error")))]
+pub(super) async fn deploy(api: Arc<Api>, request: Request) -> Answer {
+    let wanted = Wanted::Deploy(Box::new(request.decode::<DeployRequest>()?));
+    create(api, &request, wanted).await
+}
+
+/// Boots nodes anew.
+#[utoipa::path(post, path = "/reboot", tag = "operations", request_body = RebootRequest,
+    responses((status = 200, body = Created), (status = 400, description = "X-Application-Error-Code tells which error")))]
+pub(super) async fn reboot(api: Arc<Api>, request: Request) -> Answer {
+    let wanted = Wanted::Reboot(Box::new(request.decode::<RebootRequest>()?));
+    create(api, &request, wanted).await
+}
+
+/// Switches nodes on or off.
+#[utoipa::path(put, path = "/power", tag = "operations", request_body = PowerRequest,
+    responses((status = 200, body = Created), (status = 400, description = "X-Application-Error-Code tells which error")))]
+pub(super) async fn power(api: Arc<Api>, request: Request) -> Answer {
+    let wanted = Wanted::Power(Box::new(request.decode::<PowerRequest>()?));
+    create(api, &request, wanted).await
+}
+
+/// Without `nodes` the list of power operations; with them a new one that asks for their state.
+#[utoipa::path(get, path = "/power", tag = "operations", params(("nodes" = Option<Vec<String>>, Query)),
+    responses((status = 200, description = "A list of operations, or the one that was started")))]
+pub(super) async fn power_list_or_status(api: Arc<Api>, request: Request) -> Answer {
+    if !request.fields.contains_key("nodes") {
+        return list(api, request, Kind::Power).await;
+    }
+    let mut wanted = PowerRequest { status: Some("status".into()), ..PowerRequest::default() };
+    wanted.common.nodes = request.decode::<PowerRequest>()?.common.nodes;
+    create(api, &request, Wanted::Power(Box::new(wanted))).await
+}
+
+async fn create(api: Arc<Api>, request: &Request, wanted: Wanted) -> Answer {
+    let asked = Asked { request: wanted, user: request.viewer.user.clone() };
+    match api.operations.create(asked).await? {
+        Some(created) => Reply::of(&created),
+        None => Ok(Reply::Text(String::new())),
+    }
+}
+
+/// All operations of this kind that the service knows.
+#[utoipa::path(get, path = "/{operation}", tag = "operations", params(("operation" = String, Path)),
+    responses((status = 200, body = Vec<Poll>)))]
+pub(super) async fn list(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    Reply::of(&api.operations.list(kind, &request.viewer))
+}
+
+/// How an operation stands.
+#[utoipa::path(get, path = "/{operation}/{wid}", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = Poll)))]
+pub(super) async fn poll(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    Reply::of(&api.operations.poll(kind, request.segment(0), &request.viewer)?)
+}
+
+/// Messages, one a line, `time|text`: those this client has not read, or with `since` those
+/// from a cursor on (`X-Kadence-Cursor` tells the next one) without reading them.
+#[utoipa::path(get, path = "/{operation}/{wid}/logs/{cluster}", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path), ("cluster" = String, Path, description = "May be left out"),
+    ("since" = Option<usize>, Query)), responses((status = 200, body = String)))]
+pub(super) async fn logs(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    let (wid, viewer) = (request.segment(0), &request.viewer);
+    if let Some(since) = request.fields.get("since") {
+        let since = since.as_u64().and_then(|since| usize::try_from(since).ok());
+        let since = since.ok_or_else(|| {
+            Problem::parameter(Code::InvalidOption, "since", "should be an Integer")
+        })?;
+        let (lines, next) = api.operations.logs_since(kind, wid, viewer, since)?;
+        return Ok(Reply::Cursor(next, text(&lines)));
+    }
+    let cluster = request.segments.get(1).map(String::as_str);
+    Ok(Reply::Text(text(&api.operations.logs(kind, wid, viewer, cluster)?)))
+}
+
+/// What commands printed, where `debug` was asked for.
+#[utoipa::path(get, path = "/{operation}/{wid}/debugs/{node}", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path), ("node" = String, Path, description = "May be left out")),
+    responses((status = 200, body = String)))]
+pub(super) async fn debugs(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    let node = request.segments.get(1).map(String::as_str);
+    let lines = api.operations.debugs(kind, request.segment(0), &request.viewer, node)?;
+    Ok(Reply::Text(text(&lines)))
+}
+
+/// Where each node is.
+#[utoipa::path(get, path = "/{operation}/{wid}/state", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = BTreeMap<String, NodeStatus>)))]
+pub(super) async fn state(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    Reply::of(&api.operations.state(kind, request.segment(0), &request.viewer)?)
+}
+
+/// Which nodes are in which step now.
+#[utoipa::path(get, path = "/{operation}/{wid}/status", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = StatusTree)))]
+pub(super) async fn status(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    Reply::of(&api.operations.status(kind, request.segment(0), &request.viewer)?)
+}
+
+/// Nothing, or the error that broke the operation off, as an error response.
+#[utoipa::path(get, path = "/{operation}/{wid}/error", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path)),
+    responses((status = 200, description = "It did not break off"), (status = 400, description = "Why it broke off")))]
+pub(super) async fn error(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    match api.operations.error(kind, request.segment(0), &request.viewer)? {
+        Some(problem) => Err(problem),
+        None => Ok(Reply::Text(String::new())),
+    }
+}
+
+/// Lets nodes that wait at a breakpoint go on (`continue`) or gives them up (`abort`).
+#[utoipa::path(post, path = "/{operation}/{wid}/{order}", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path), ("order" = String, Path, description = "`continue` or `abort`")),
+    responses((status = 200, description = "Done")))]
+pub(super) async fn resume(api: Arc<Api>, request: Request, kind: Kind, go_on: bool) -> Answer {
+    api.operations.resume(kind, request.segment(0), &request.viewer, go_on)?;
+    Reply::of(&json!({"wid": request.segment(0)}))
+}
+
+/// Ends an operation that runs; forgets one that has ended.
+#[utoipa::path(delete, path = "/{operation}/{wid}", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, description = "Its id")))]
+pub(super) async fn delete(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    let wid = request.segment(0);
+    match api.operations.delete(kind, wid, &request.viewer).await {
+        Ok(()) => Reply::of(&json!({"wid": wid})),
+        // What old clients get for an operation that is not there (any more).
+        Err(Problem::Application { code: Code::InvalidWorkflowId, .. }) => {
+            Err(Problem::MethodNotAllowed("POST,PUT,GET,HEAD".into()))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+fn text(lines: &[Line]) -> String {
+    lines.iter().map(|line| format!("{:.5}|{}\n", line.at, line.text)).collect()
+}

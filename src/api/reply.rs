@@ -1,0 +1,137 @@
+//! What goes back, errors too.
+
+use crate::types::{Code, Problem};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use warp::{
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+    hyper::body::Body as _,
+};
+
+/// An answer before it is encoded.
+pub(super) enum Reply {
+    /// Text; a newline is added.
+    Text(String),
+    /// Text with the cursor of what follows it.
+    Cursor(usize, String),
+    /// A hash or a list: JSON, or YAML for those who want it.
+    Structure(Value),
+    /// Anything else, with its content type.
+    Raw(&'static str, String),
+    /// A stream of events.
+    Events(warp::reply::Response),
+}
+
+impl Reply {
+    /// A structure.
+    pub(super) fn of(value: &impl Serialize) -> Result<Self, Problem> {
+        serde_json::to_value(value).map(Self::Structure).map_err(Problem::internal)
+    }
+
+    /// The HTTP response. Everything but events has a length and must not be stored.
+    pub(super) fn into_response(self, wanted: &HeaderMap) -> warp::reply::Response {
+        match self {
+            Self::Events(response) => response,
+            Self::Text(text) => respond("text/plain; charset=\"UTF-8\"", text + "\n"),
+            Self::Cursor(next, text) => {
+                let mut response = respond("text/plain; charset=\"UTF-8\"", text);
+                response.headers_mut().insert("x-kadence-cursor", HeaderValue::from(next));
+                response
+            }
+            Self::Raw(kind, text) => respond(kind, text),
+            Self::Structure(value) => match Format::wanted(wanted) {
+                Ok(Format::Json) => match serde_json::to_string_pretty(&value) {
+                    Ok(text) => respond("application/json; charset=\"UTF-8\"", text),
+                    Err(error) => refuse(&Problem::internal(error)),
+                },
+                Ok(Format::Yaml) => match serde_saphyr::to_string(&value) {
+                    Ok(text) => {
+                        respond("application/x-yaml; charset=\"UTF-8\"", format!("---\n{text}"))
+                    }
+                    Err(error) => refuse(&Problem::internal(error)),
+                },
+                Err(problem) => refuse(&problem),
+            },
+        }
+    }
+}
+
+/// How a structure is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// The first of the two that the client names; JSON if it takes anything.
+    fn wanted(headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else {
+            return Ok(Self::Json);
+        };
+        let kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or(kind).trim());
+        for kind in kinds {
+            match kind {
+                "application/json" | "*/*" | "application/*" => return Ok(Self::Json),
+                "application/x-yaml" => return Ok(Self::Yaml),
+                _ => {}
+            }
+        }
+        Err(Problem::NotAcceptable("application/json or application/x-yaml".into()))
+    }
+}
+
+fn respond(kind: &'static str, text: String) -> warp::reply::Response {
+    let mut response = Response::new(Bytes::from(text).into());
+    finish(&mut response, kind);
+    response
+}
+
+fn finish(response: &mut warp::reply::Response, kind: &'static str) {
+    let length = response.body().size_hint().exact();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::ETAG, HeaderValue::from_static(""));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// An error as a response: the texts and headers of Kadeploy.
+pub(super) fn refuse(problem: &Problem) -> warp::reply::Response {
+    let mut response = Response::new(Bytes::from(format!("{problem}\n")).into());
+    finish(&mut response, "text/plain; charset=\"UTF-8\"");
+    *response.status_mut() =
+        StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    match problem {
+        Problem::Application { code, hint, .. } => {
+            headers.insert("x-application-error-code", HeaderValue::from(code_number(*code)));
+            insert_text(headers, "x-application-error-info", &problem.to_string());
+            if let Some(hint) = hint {
+                insert_text(headers, "x-application-error-hint", hint);
+            }
+        }
+        Problem::MethodNotAllowed(allowed) => {
+            if let Ok(allowed) = HeaderValue::from_str(allowed) {
+                headers.insert(header::ALLOW, allowed);
+            }
+        }
+        _ => {}
+    }
+    response
+}
+
+fn code_number(code: Code) -> u16 {
+    code.number().into()
+}
+
+fn insert_text(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(&STANDARD.encode(text)) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,136 @@
+//! A request, read and bounded.
+
+use super::shape;
+use crate::{
+    operations::Viewer,
+    types::{Code, Problem},
+};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::net::SocketAddr;
+use warp::http::{HeaderMap, Method, header};
+
+/// Largest body.
+pub(super) const MOST_BODY: u64 = 1 << 20;
+
+/// Largest query.
+const MOST_QUERY: usize = 1 << 20;
+
+/// Longest path.
+const MOST_PATH: usize = 100_000;
+
+/// Header that names the user.
+const USER: &str = "x-kadeploy-user";
+
+/// What a handler gets.
+pub(super) struct Request {
+    /// Segments of the path that the route leaves open, decoded.
+    pub(super) segments: Vec<String>,
+    /// Body and query; the query wins.
+    pub(super) fields: Map<String, Value>,
+    /// Who asks; empty on routes that are open to all.
+    pub(super) viewer: Viewer,
+}
+
+/// What came in, not yet looked at.
+pub(super) struct Raw {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) peer: SocketAddr,
+}
+
+impl Raw {
+    /// Bounds that hold for every request.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if self.body.len() as u64 > MOST_BODY {
+            return Err(Problem::TooLarge(format!(
+                "the body cannot be greater than {MOST_BODY} bytes"
+            )));
+        }
+        if self.query.len() > MOST_QUERY || self.path.len() > MOST_PATH {
+            return Err(Problem::TooLarge("the address of the request is too long".into()));
+        }
+        Ok(())
+    }
+
+    /// Who asks. Only local peers are believed: see `listen`.
+    pub(super) fn viewer(&self, almighty: impl Fn(&str) -> bool) -> Result<Viewer, Problem> {
+        let user = self.headers.get(USER).and_then(|user| user.to_str().ok()).map(str::trim);
+        let user = user.filter(|user| !user.is_empty()).ok_or_else(|| {
+            Problem::Unauthorized(
+                "Authentication failed: no user specified in the X-Kadeploy-User HTTP header"
+                    .into(),
+            )
+        })?;
+        let almighty = almighty(user);
+        Ok(Viewer { user: user.to_owned(), from: self.peer.ip().to_string(), almighty })
+    }
+
+    /// Body and query.
+    pub(super) fn fields(&self) -> Result<Map<String, Value>, Problem> {
+        let mut fields = self.body_fields()?;
+        fields.extend(shape::query(&self.query));
+        Ok(fields)
+    }
+
+    fn body_fields(&self) -> Result<Map<String, Value>, Problem> {
+        if self.body.is_empty() {
+            return Ok(Map::new());
+        }
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.map(|kind| kind.split(';').next().unwrap_or(kind).trim().to_lowercase());
+        let invalid = |what: &str| {
+            Problem::UnsupportedMedia(format!("Invalid {what} content in request's body"))
+        };
+        let value: Value = match kind.as_deref() {
+            Some("application/json") => {
+                serde_json::from_slice(&self.body).map_err(|_| invalid("JSON"))?
+            }
+            Some("application/x-yaml") => {
+                serde_saphyr::from_slice(&self.body).map_err(|_| invalid("YAML"))?
+            }
+            Some(kind) => {
+                return Err(Problem::UnsupportedMedia(format!(
+                    "The Content-Type {kind} is not supported\nSupported: application/json, application/x-yaml"
+                )));
+            }
+            None => {
+                let text = "The Content-Type HTTP header has to be set";
+                return Err(Problem::UnsupportedMedia(text.into()));
+            }
+        };
+        match value {
+            Value::Object(fields) => Ok(fields),
+            _ => Err(Problem::UnsupportedMedia(
+                "The content of the request's body must be a Hash".into(),
+            )),
+        }
+    }
+}
+
+impl Request {
+    /// The fields as `T`. Error 4 that names what does not fit.
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_value(Value::Object(self.fields.clone()))
+            .map_err(|error| Problem::new(Code::InvalidOption, error.to_string()))
+    }
+
+    /// An open segment of the path.
+    pub(super) fn segment(&self, index: usize) -> &str {
+        self.segments.get(index).map_or("", String::as_str)
+    }
+
+    /// A field that holds a text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).and_then(Value::as_str)
+    }
+
+    /// Whether a toggle is set.
+    pub(super) fn toggle(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| value != &Value::Bool(false))
+    }
+}

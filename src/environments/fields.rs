@@ -1,0 +1,140 @@
+//! Reads a hash of a description, field by field.
+
+use super::Invalid;
+use serde_json::{Map, Value};
+use std::{cell::RefCell, collections::BTreeSet};
+
+/// One hash of the description, with its place in the whole.
+pub(super) struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    place: String,
+    read: RefCell<BTreeSet<&'a str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// The hash `map` found at `place` (empty for the whole).
+    pub(super) fn new(map: &'a Map<String, Value>, place: &str) -> Self {
+        Self { map, place: place.to_owned(), read: RefCell::default() }
+    }
+
+    /// The path of `name` below this hash.
+    pub(super) fn path(&self, name: &str) -> String {
+        if self.place.is_empty() { name.to_owned() } else { format!("{}/{name}", self.place) }
+    }
+
+    /// An error about `name`.
+    pub(super) fn wrong(&self, name: &str, message: impl Into<String>) -> Invalid {
+        Invalid { field: self.path(name), message: message.into() }
+    }
+
+    /// The value of `name`; null counts as absent.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        let (key, value) = self.map.get_key_value(name)?;
+        self.read.borrow_mut().insert(key);
+        (!value.is_null()).then_some(value)
+    }
+
+    fn mandatory(&self, name: &str) -> Invalid {
+        self.wrong(name, "The field is mandatory")
+    }
+
+    fn mistyped(&self, name: &str, wanted: &str) -> Invalid {
+        self.wrong(name, format!("The field should have the type {wanted}"))
+    }
+
+    /// A text that may be absent.
+    pub(super) fn text_or(&self, name: &str, default: &str) -> Result<String, Invalid> {
+        match self.get(name) {
+            None => Ok(default.to_owned()),
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(_) => Err(self.mistyped(name, "String")),
+        }
+    }
+
+    /// A text that must be there and not be empty.
+    pub(super) fn text(&self, name: &str) -> Result<String, Invalid> {
+        if self.get(name).is_none() {
+            return Err(self.mandatory(name));
+        }
+        let text = self.text_or(name, "")?;
+        if text.is_empty() { Err(self.wrong(name, "The field cannot be empty")) } else { Ok(text) }
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        allowed: &[(&str, T)],
+        default: Option<T>,
+    ) -> Result<T, Invalid> {
+        let word = match (self.get(name), default) {
+            (None, Some(default)) => return Ok(default),
+            (None, None) => return Err(self.mandatory(name)),
+            (Some(Value::String(word)), _) => word,
+            (Some(_), _) => return Err(self.mistyped(name, "String")),
+        };
+        allowed.iter().find(|(known, _)| known == word).map(|(_, value)| *value).ok_or_else(|| {
+            let list: Vec<_> = allowed.iter().map(|(known, _)| format!("'{known}'")).collect();
+            let list = match list.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+                _ => list.concat(),
+            };
+            self.wrong(name, format!("Invalid value '{word}', allowed values are: {list}"))
+        })
+    }
+
+    /// A whole number.
+    pub(super) fn integer_or(&self, name: &str, default: i64) -> Result<i64, Invalid> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => value.as_i64().ok_or_else(|| self.mistyped(name, "Integer")),
+        }
+    }
+
+    /// True or false.
+    pub(super) fn boolean_or(&self, name: &str, default: bool) -> Result<bool, Invalid> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(_) => Err(self.mistyped(name, "Boolean")),
+        }
+    }
+
+    /// A hash below this one.
+    pub(super) fn section(&self, name: &str) -> Result<Option<Fields<'a>>, Invalid> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Fields::new(map, &self.path(name)))),
+            Some(_) => Err(self.mistyped(name, "Hash")),
+        }
+    }
+
+    /// A hash that must be there.
+    pub(super) fn mandatory_section(&self, name: &str) -> Result<Fields<'a>, Invalid> {
+        self.section(name)?.ok_or_else(|| self.mandatory(name))
+    }
+
+    /// A list of hashes.
+    pub(super) fn sections(&self, name: &str) -> Result<Vec<Fields<'a>>, Invalid> {
+        let list = match self.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(self.mistyped(name, "Array")),
+        };
+        let place = |index| format!("{}/{index}", self.path(name));
+        let section = |(index, value): (usize, &'a Value)| match value {
+            Value::Object(map) => Ok(Fields::new(map, &place(index))),
+            _ => Err(Invalid {
+                field: place(index),
+                message: "The field should have the type Hash".into(),
+            }),
+        };
+        list.iter().enumerate().map(section).collect()
+    }
+
+    /// The names that nobody asked for, as paths.
+    pub(super) fn unused(&self) -> Vec<String> {
+        let read = self.read.borrow();
+        self.map.keys().filter(|key| !read.contains(key.as_str())).map(|k| self.path(k)).collect()
+    }
+}

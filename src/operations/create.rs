@@ -1,0 +1,309 @@
+//! A request becomes an operation, or is refused with everything left as it was.
+
+use super::{
+    Inner, archive,
+    log::{Log, seconds},
+    operation::{Footprint, Operation, Parts, Record},
+    order::{self, Order},
+    reservation::Reservation,
+    run::{self, Job, Part},
+    watch::Watch,
+};
+use crate::{
+    environments::Environment,
+    files::{Grabber, What},
+    nodes::{Node, Selection},
+    steps::Run,
+    store::NodeState,
+    types::{
+        Code, Common, Created, DeployRequest, EnvironmentRef, Kind, PowerRequest, Problem,
+        RebootKind, RebootRequest,
+    },
+    workflows::{self, Unplannable},
+};
+use automata::ranges;
+use std::{
+    sync::{Arc, OnceLock, PoisonError},
+    time::SystemTime,
+};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Install an environment.
+    Deploy(Box<DeployRequest>),
+    /// Boot anew.
+    Reboot(Box<RebootRequest>),
+    /// Switch on or off, or ask.
+    Power(Box<PowerRequest>),
+}
+
+/// Who asks for what.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What.
+    pub request: Request,
+    /// Name of the user.
+    pub user: String,
+}
+
+impl Request {
+    /// Which operation it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Deploy(_) => Kind::Deploy,
+            Self::Reboot(_) => Kind::Reboot,
+            Self::Power(_) => Kind::Power,
+        }
+    }
+
+    fn common(&self) -> &Common {
+        match self {
+            Self::Deploy(request) => &request.common,
+            Self::Reboot(request) => &request.common,
+            Self::Power(request) => &request.common,
+        }
+    }
+
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Deploy(request) => request.ssh_authorized_keys.as_deref(),
+            Self::Reboot(request) => request.ssh_authorized_keys.as_deref(),
+            Self::Power(_) => None,
+        }
+    }
+}
+
+pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Created>, Problem> {
+    let kind = asked.request.kind();
+    let common = asked.request.common().clone();
+    let wid = kind.new_id();
+    let Selection { nodes, notes } = inner.means.site.inventory.select(&common.nodes)?;
+    let level = level(inner, &common)?;
+    let installed = match &asked.request {
+        Request::Deploy(request) => Some(archive::environment(inner, request, &asked.user).await?),
+        _ => None,
+    };
+    let files = run::files(&asked, &wid, installed.as_ref())?;
+    let grabber = Grabber {
+        cache: Arc::clone(&inner.means.cache),
+        wid: wid.clone(),
+        user: asked.user.clone(),
+        client: common.client.clone(),
+    };
+    look(&grabber, &files).await?;
+    // Checked for all nodes first: a request that is wrong changes nothing, whoever is busy.
+    let orders = orders(inner, &asked, &nodes, installed.as_ref())?;
+    if common.dry_run {
+        return Ok(None);
+    }
+    let (reservation, free, busy) = inner.reservations.take(&wid, nodes.clone(), common.force);
+    if free.is_empty() {
+        let text = format!(
+            "All the nodes have been discarded ({} already involved in another operation)",
+            folded(&busy)
+        );
+        return Err(Problem::new(Code::NothingModified, text)
+            .hint("wait for that operation, or take the nodes over with force"));
+    }
+    let orders = if busy.is_empty() {
+        orders
+    } else {
+        self::orders(inner, &asked, &free, installed.as_ref())?
+    };
+    let record = Record {
+        kind,
+        user: asked.user.clone(),
+        start: seconds(SystemTime::now()),
+        end: None,
+        level,
+        environment: installed.as_ref().map(|installed| installed.reference.clone()),
+        clusters: orders.iter().map(|order| order.cluster.clone()).collect(),
+        nodes: nodes.iter().map(|node| node.name.clone()).collect(),
+        state: std::collections::BTreeMap::new(),
+        error: None,
+        lines: Vec::new(),
+        footprint: footprint(&asked.request),
+    };
+    let draft = Draft { inner, wid, record, debug: common.debug, notes };
+    let (operation, parts, notes) = draft.assemble(orders, &busy)?;
+    start(inner, operation, Job { parts, grabber, files, keep: common.keep }, reservation, notes)
+        .await
+}
+
+/// What an operation is assembled from.
+struct Draft<'a> {
+    inner: &'a Arc<Inner>,
+    wid: String,
+    record: Record,
+    debug: bool,
+    notes: Vec<String>,
+}
+
+impl Draft<'_> {
+    fn assemble(
+        self,
+        orders: Vec<Order>,
+        busy: &[Arc<Node>],
+    ) -> Result<(Arc<Operation>, Vec<Part>, Vec<String>), Problem> {
+        let means = &self.inner.means;
+        let (log, debug) = (Arc::<Log>::default(), self.debug.then(Arc::<Log>::default));
+        let feed = means.stream.of(&self.wid, self.record.kind);
+        let mut notes = self.notes;
+        let alone = orders.len() == 1;
+        let mut parts = Vec::new();
+        let files = Arc::new(OnceLock::new());
+        for (index, order) in orders.into_iter().enumerate() {
+            let configured =
+                means.site.config.cluster(&order.cluster).and_then(|c| c.prefix.clone());
+            let prefix = match (alone, configured) {
+                (true, _) => String::new(),
+                (false, Some(prefix)) => prefix,
+                (false, None) => format!("c{}", index + 1),
+            };
+            let watch = Arc::new(Watch::new(
+                self.record.kind,
+                (order.cluster.clone(), prefix),
+                order.nodes.clone(),
+                (Arc::clone(&log), debug.clone()),
+                feed.clone(),
+            ));
+            for note in &order.notes {
+                watch.say(0, note);
+            }
+            notes.extend(order.notes);
+            let run = Arc::new(Run::new(
+                self.wid.clone(),
+                order.nodes,
+                means.ports.clone(),
+                order.settings,
+                order.target,
+                Arc::clone(&files),
+                Arc::clone(&means.windows),
+                Arc::clone(&watch) as _,
+            ));
+            let plan = workflows::plan(order.wish, &run).map_err(|error| unplannable(&error))?;
+            let automaton = plan.compile().map_err(Problem::internal)?;
+            parts.push(Part { watch, automaton, files: Arc::clone(&files) });
+        }
+        let watches = parts.iter().map(|part| Arc::clone(&part.watch)).collect();
+        let operation =
+            Operation::new(self.record, self.wid, Parts { log: Arc::clone(&log), debug, watches });
+        if !busy.is_empty() {
+            let names = folded(busy);
+            let kind = operation.kind;
+            let text =
+                format!("The nodes {names} are already involved in {kind}, let's discard them");
+            log.add(0, None, &text);
+            notes.push(text);
+            busy.iter().for_each(|node| operation.discard(&node.name));
+        }
+        Ok((Arc::new(operation), parts, notes))
+    }
+}
+
+/// Writes the operation down, then begins it.
+async fn start(
+    inner: &Arc<Inner>,
+    operation: Arc<Operation>,
+    job: Job,
+    reservation: Reservation,
+    notes: Vec<String>,
+) -> Result<Option<Created>, Problem> {
+    archive::begin(&*inner.means.store, &operation).await?;
+    let created = Created { wid: operation.wid.clone(), resources: operation.resources(), notes };
+    let mut table = inner.table.write().unwrap_or_else(PoisonError::into_inner);
+    table.insert(operation.wid.clone(), Arc::clone(&operation));
+    drop(table);
+    let inner = Arc::clone(inner);
+    let tasks = inner.tasks.clone();
+    tasks.spawn(async move {
+        run::run(&inner, &operation, job).await;
+        drop(reservation);
+    });
+    Ok(Some(created))
+}
+
+fn orders(
+    inner: &Inner,
+    asked: &Asked,
+    nodes: &[Arc<Node>],
+    installed: Option<&Installed>,
+) -> Result<Vec<Order>, Problem> {
+    let site = &inner.means.site;
+    let config = &site.config;
+    let one = |(cluster, nodes): (&config::Cluster, Vec<Arc<Node>>)| match &asked.request {
+        Request::Deploy(request) => {
+            let environment = installed.map(|installed| &installed.environment);
+            let environment = environment.ok_or_else(|| Problem::internal("no environment"))?;
+            order::deploy(config, cluster, nodes, request, environment, &site.deploy_key)
+        }
+        Request::Reboot(request) => {
+            order::reboot(config, cluster, nodes, request, &site.deploy_key)
+        }
+        Request::Power(request) => order::power(config, cluster, nodes, request),
+    };
+    order::by_cluster(config, nodes).into_iter().map(one).collect()
+}
+
+/// An environment to be installed, and what users know it by.
+pub(super) struct Installed {
+    pub(super) environment: Environment,
+    pub(super) reference: EnvironmentRef,
+    pub(super) recorded: bool,
+}
+
+/// Whether the files can be had: better told now than after the nodes were rebooted.
+async fn look(grabber: &Grabber, files: &[What]) -> Result<(), Problem> {
+    for file in files {
+        grabber.look(file).await?;
+    }
+    Ok(())
+}
+
+fn footprint(request: &Request) -> Option<Footprint> {
+    let states = |during, ok, ko| Some(Footprint { during, ok, ko });
+    match request {
+        Request::Deploy(_) => {
+            states(NodeState::Deploying, NodeState::Deployed, NodeState::DeployFailed)
+        }
+        Request::Reboot(request) => {
+            let ok = match request.kind {
+                Some(RebootKind::DeployEnv) => NodeState::DeployEnv,
+                _ => NodeState::Rebooted,
+            };
+            states(NodeState::Rebooting, ok, NodeState::RebootFailed)
+        }
+        Request::Power(request) if request.status.as_deref() == Some("status") => None,
+        Request::Power(_) => {
+            states(NodeState::Powering, NodeState::Powered, NodeState::PowerFailed)
+        }
+    }
+}
+
+fn level(inner: &Inner, common: &Common) -> Result<u8, Problem> {
+    match common.verbose_level {
+        None => Ok(inner.means.site.config.server.verbosity.clients),
+        Some(level @ 1..=5) => Ok(level),
+        Some(_) => Err(Problem::parameter(
+            Code::InvalidOption,
+            "verbose_level",
+            "must be in the range 1..5",
+        )),
+    }
+}
+
+fn unplannable(error: &Unplannable) -> Problem {
+    Problem::new(Code::InvalidOption, error.to_string())
+}
+
+fn folded(nodes: &[Arc<Node>]) -> String {
+    ranges::fold(nodes.iter().map(|node| node.name.as_str()))
+}
+
+impl Asked {
+    /// The file of public keys, if one was named.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.request.key()
+    }
+}

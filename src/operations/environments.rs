@@ -1,0 +1,183 @@
+//! Recorded environments: kept, found, listed, deleted.
+
+use super::{Viewer, create::Installed};
+use crate::{
+    environments::{Environment, Visibility},
+    store::{Change, EnvironmentQuery, EnvironmentRecord, Store, StoreError, Version},
+    types::{Code, EnvironmentChoice, EnvironmentRef, Problem},
+};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Which recorded environments are meant.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Of this owner.
+    pub user: Option<String>,
+    /// With this name.
+    pub name: Option<String>,
+    /// In this version.
+    pub version: Option<i64>,
+    /// In the newest version of each.
+    pub last: bool,
+}
+
+impl Wanted {
+    fn query(&self) -> Result<EnvironmentQuery, Problem> {
+        let version = match self.version {
+            Some(number) => Version::Exactly(number.try_into().map_err(|_| {
+                Problem::parameter(Code::InvalidOption, "version", "must be a version, from 1")
+            })?),
+            None if self.last => Version::Latest,
+            None => Version::All,
+        };
+        Ok(EnvironmentQuery { user: self.user.clone(), name: self.name.clone(), version })
+    }
+}
+
+/// The environments `viewer` may see, each with its user: own ones first.
+pub async fn list(
+    store: &dyn Store,
+    viewer: &Viewer,
+    wanted: &Wanted,
+) -> Result<Vec<Value>, Problem> {
+    let mut found = store.environments(&wanted.query()?).await?;
+    let asked_for = |owner: &str| wanted.user.as_deref() == Some(owner);
+    found.retain(|record| {
+        viewer.almighty
+            || record.user == viewer.user
+            || match visibility(record) {
+                Visibility::Public => true,
+                Visibility::Shared => asked_for(&record.user),
+                Visibility::Private => false,
+            }
+    });
+    found.sort_by_key(|record| record.user != viewer.user);
+    Ok(found.into_iter().map(|record| described(record, true)).collect())
+}
+
+/// Records what `description` says, for the viewer or, if he is almighty, for its `user`.
+pub async fn record(
+    store: &dyn Store,
+    viewer: &Viewer,
+    mut description: Map<String, Value>,
+) -> Result<Value, Problem> {
+    let environment = Environment::parse(&description).map_err(|invalid| {
+        Problem::new(Code::InvalidEnvironment, format!("Error[environment description] {invalid}"))
+    })?;
+    let owner = match description.remove("user") {
+        Some(Value::String(owner)) if viewer.almighty => owner,
+        _ => viewer.user.clone(),
+    };
+    if environment.visibility == Visibility::Public && !viewer.almighty {
+        return Err(Problem::Forbidden("Only administrators can use the \"public\" tag".into()));
+    }
+    let version = u32::try_from(environment.version).map_err(|_| {
+        Problem::new(Code::InvalidEnvironment, "must be a version, from 1 [field: version]")
+    })?;
+    description.remove("name");
+    description.remove("version");
+    let record = EnvironmentRecord {
+        id: store.new_environment_id(),
+        user: owner,
+        name: environment.name,
+        version,
+        description: Value::Object(description),
+        checksums: BTreeMap::new(),
+    };
+    match store.commit(Change::new().add_environment(record.clone())).await {
+        Ok(()) => Ok(described(record, false)),
+        Err(StoreError::Exists { .. }) => Err(Problem::new(
+            Code::ExistingElement,
+            format!(
+                "An environment with the name '{}' and the version {} has already been recorded for the user {}",
+                record.name, record.version, record.user
+            ),
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes the environments that are meant; returns their descriptions.
+pub async fn remove(
+    store: &dyn Store,
+    viewer: &Viewer,
+    wanted: &Wanted,
+) -> Result<Vec<Value>, Problem> {
+    if wanted.user.as_deref() != Some(viewer.user.as_str()) && !viewer.almighty {
+        return Err(Problem::Forbidden("this environment belongs to another user".into()));
+    }
+    let found = store.environments(&wanted.query()?).await?;
+    if found.is_empty() {
+        return Err(Problem::NotFound("no such environment".into()));
+    }
+    let forget = |change: Change, record: &EnvironmentRecord| {
+        change.forget_environment(&record.user, &record.name, record.version)
+    };
+    store.commit(found.iter().fold(Change::new(), forget)).await?;
+    Ok(found.into_iter().map(|record| described(record, false)).collect())
+}
+
+/// The recorded environment that a request names: own ones win over public ones.
+pub(super) async fn find(
+    store: &dyn Store,
+    user: &str,
+    choice: &EnvironmentChoice,
+) -> Result<Installed, Problem> {
+    let Some(name) = choice.fields.get("name").and_then(Value::as_str) else {
+        return Err(Problem::parameter(Code::InvalidEnvironment, "environment/name", "mandatory"));
+    };
+    let version = match choice.fields.get("version") {
+        Some(Value::Number(number)) => number.as_i64(),
+        Some(Value::String(text)) => text.parse().ok(),
+        _ => None,
+    };
+    let viewer = Viewer { user: user.to_owned(), from: String::new(), almighty: false };
+    let wanted = Wanted {
+        user: choice.user.clone(),
+        name: Some(name.to_owned()),
+        version,
+        last: version.is_none(),
+    };
+    let found = list(store, &viewer, &wanted).await?.into_iter().next();
+    let Some(Value::Object(found)) = found else {
+        let version = version.map_or("latest".to_owned(), |version| version.to_string());
+        let owner = choice.user.as_deref().unwrap_or(user);
+        let text = format!("the environment {name},{version} of {owner} does not exist");
+        return Err(Problem::new(Code::InvalidEnvironment, text)
+            .hint("`kadence env list` shows what there is"));
+    };
+    let environment = Environment::parse(&found)
+        .map_err(|invalid| Problem::new(Code::InvalidEnvironment, invalid.to_string()))?;
+    let reference = EnvironmentRef {
+        id: found.get("id").and_then(Value::as_i64),
+        user: found.get("user").and_then(Value::as_str).map(str::to_owned),
+        name: Some(environment.name.clone()),
+        version: Some(environment.version),
+    };
+    Ok(Installed { environment, reference, recorded: true })
+}
+
+fn visibility(record: &EnvironmentRecord) -> Visibility {
+    match record.description.get("visibility").and_then(Value::as_str) {
+        Some("public") => Visibility::Public,
+        Some("shared") => Visibility::Shared,
+        _ => Visibility::Private,
+    }
+}
+
+/// A record as its description: name and version first, an empty description where there
+/// is none (old clients need the field), the owner last if wanted.
+fn described(record: EnvironmentRecord, with_user: bool) -> Value {
+    let mut map = Map::new();
+    map.insert("name".into(), record.name.into());
+    map.insert("version".into(), record.version.into());
+    map.insert("description".into(), "".into());
+    if let Value::Object(description) = record.description {
+        map.extend(description);
+    }
+    if with_user {
+        map.insert("user".into(), record.user.into());
+    }
+    Value::Object(map)
+}

@@ -1,0 +1,84 @@
+//! The event stream.
+
+use super::log::seconds;
+use crate::{
+    metrics::Metrics,
+    types::{Event, EventBody, Kind},
+};
+use automata::SetId;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+use tokio::sync::broadcast;
+
+/// Events kept for a listener that is slow: about what a thousand nodes make in one step.
+const BACKLOG: usize = 16_384;
+
+/// Where all events of the service go.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    sender: broadcast::Sender<Event>,
+    next: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            sender: broadcast::channel(BACKLOG).0,
+            next: Arc::default(),
+            metrics: Arc::default(),
+        }
+    }
+}
+
+impl Stream {
+    /// Everything from now on. A listener that falls behind loses the oldest events.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.sender.subscribe()
+    }
+
+    /// What is counted of them.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The way in for one operation.
+    pub(crate) fn of(&self, wid: &str, kind: Kind) -> Feed {
+        Feed { stream: self.clone(), wid: wid.into(), kind }
+    }
+}
+
+/// Events of one operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed {
+    stream: Stream,
+    wid: Arc<str>,
+    kind: Kind,
+}
+
+impl Feed {
+    /// Tells every listener.
+    pub(crate) fn tell(&self, cluster: &str, set: SetId, body: EventBody) {
+        self.stream.metrics.event(self.kind, &body);
+        if self.stream.sender.receiver_count() == 0 {
+            return;
+        }
+        let node_set = set.is_shown().then(|| u32::try_from(set.0).unwrap_or_default());
+        let event = Event {
+            id: self.stream.next.fetch_add(1, Ordering::Relaxed),
+            at: seconds(SystemTime::now()),
+            wid: self.wid.to_string(),
+            kind: self.kind,
+            cluster: cluster.to_owned(),
+            node_set,
+            body,
+        };
+        // The last listener may have left meanwhile.
+        self.stream.sender.send(event).ok();
+    }
+}

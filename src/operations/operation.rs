@@ -1,0 +1,382 @@
+//! One operation, while it runs and after it has ended.
+
+use super::{
+    log::{Line, Log, Reader, seconds},
+    watch::Watch,
+};
+use crate::{
+    store::NodeState,
+    types::{EnvironmentRef, Kind, NodeLists, NodeStatus, Poll, Problem, Resources, StatusTree},
+};
+use automata::{Control, Status};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+    time::SystemTime,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Who looks at an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    /// Name of the user.
+    pub user: String,
+    /// Address of the client.
+    pub from: String,
+    /// May see and end everybody's operations.
+    pub almighty: bool,
+}
+
+impl Viewer {
+    fn reader(&self) -> Reader {
+        Reader { user: self.user.clone(), from: self.from.clone() }
+    }
+}
+
+/// What is kept of an operation in the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Which operation.
+    pub(crate) kind: Kind,
+    /// Who asked for it.
+    pub(crate) user: String,
+    /// Unix time, seconds.
+    pub(crate) start: f64,
+    /// Unix time, seconds; none while it runs.
+    pub(crate) end: Option<f64>,
+    /// Level of the messages its readers get.
+    pub(crate) level: u8,
+    /// What it installs.
+    pub(crate) environment: Option<EnvironmentRef>,
+    /// The clusters concerned.
+    pub(crate) clusters: Vec<String>,
+    /// All its nodes.
+    pub(crate) nodes: Vec<String>,
+    /// How they stand.
+    pub(crate) state: BTreeMap<String, NodeStatus>,
+    /// Why it broke off.
+    pub(crate) error: Option<Problem>,
+    /// Its messages.
+    pub(crate) lines: Vec<Line>,
+    /// What it makes of the states of its nodes; nothing for one that only asks.
+    pub(crate) footprint: Option<Footprint>,
+}
+
+/// States of a node during an operation and at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Footprint {
+    /// While it runs.
+    pub(crate) during: NodeState,
+    /// When it went well.
+    pub(crate) ok: NodeState,
+    /// When it did not.
+    pub(crate) ko: NodeState,
+}
+
+/// One operation.
+pub(crate) struct Operation {
+    /// Its id.
+    pub(crate) wid: String,
+    /// Which operation.
+    pub(crate) kind: Kind,
+    /// Who asked for it.
+    pub(crate) user: String,
+    /// When.
+    pub(crate) start: SystemTime,
+    /// Level of the messages its readers get.
+    pub(crate) level: u8,
+    /// What it installs.
+    pub(crate) environment: Option<EnvironmentRef>,
+    /// All its nodes.
+    pub(crate) nodes: Vec<String>,
+    /// The clusters concerned.
+    pub(crate) clusters: Vec<String>,
+    /// What it makes of the states of its nodes.
+    pub(crate) footprint: Option<Footprint>,
+    /// How many of its messages the journal holds.
+    pub(crate) written: Arc<AtomicUsize>,
+    /// Its messages.
+    pub(crate) log: Arc<Log>,
+    /// What commands printed, when it was asked for.
+    pub(crate) debug: Option<Arc<Log>>,
+    /// Its clusters' parts; none for one that ended before the service was started.
+    pub(crate) watches: Vec<Arc<Watch>>,
+    /// Ends it.
+    pub(crate) cancel: CancellationToken,
+    /// Cancelled when nothing of it runs any more and its end is written down.
+    closed: CancellationToken,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    end: Option<SystemTime>,
+    error: Option<Problem>,
+    state: BTreeMap<String, NodeStatus>,
+    controls: Vec<Control>,
+}
+
+impl Operation {
+    /// An operation at its start.
+    pub(crate) fn new(record: Record, wid: String, parts: Parts) -> Self {
+        let Parts { log, debug, watches } = parts;
+        let start = time(record.start);
+        let end = record.end.map(time);
+        let closed = CancellationToken::new();
+        if end.is_some() {
+            closed.cancel();
+        }
+        let inner = Inner { end, error: record.error, state: record.state, controls: Vec::new() };
+        Self {
+            wid,
+            kind: record.kind,
+            user: record.user,
+            start,
+            level: record.level,
+            environment: record.environment,
+            nodes: record.nodes,
+            clusters: record.clusters,
+            footprint: record.footprint,
+            written: Arc::default(),
+            log,
+            debug,
+            watches,
+            cancel: CancellationToken::new(),
+            closed,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// What the store keeps of it now.
+    pub(crate) fn record(&self) -> Record {
+        let inner = self.inner();
+        Record {
+            kind: self.kind,
+            user: self.user.clone(),
+            start: seconds(self.start),
+            end: inner.end.map(seconds),
+            level: self.level,
+            environment: self.environment.clone(),
+            clusters: self.clusters.clone(),
+            nodes: self.nodes.clone(),
+            state: inner.state.clone(),
+            error: inner.error.clone(),
+            footprint: self.footprint,
+            lines: self.log.since(0, u8::MAX, None).0,
+        }
+    }
+
+    /// Its runs have begun.
+    pub(crate) fn control(&self, control: Control) {
+        self.inner().controls.push(control);
+    }
+
+    /// The handles of its runs.
+    pub(crate) fn controls(&self) -> Vec<Control> {
+        self.inner().controls.clone()
+    }
+
+    /// It has ended; `error` if it broke off.
+    pub(crate) fn end(&self, error: Option<Problem>) {
+        let state = self.live_state();
+        let mut inner = self.inner();
+        inner.end = Some(SystemTime::now());
+        inner.error = error;
+        inner.state = state;
+    }
+
+    /// Nothing of it runs any more, and its end is written down.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    /// Waits until nothing of it runs any more.
+    pub(crate) async fn finished(&self) {
+        self.closed.cancelled().await;
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&self) -> bool {
+        self.inner().end.is_some()
+    }
+
+    /// Whether `viewer` may see all of it and end it.
+    pub(crate) fn open_to(&self, viewer: &Viewer) -> bool {
+        viewer.almighty || viewer.user == self.user
+    }
+
+    /// What anybody may know, and for its owner how it stands.
+    pub(crate) fn poll(&self, viewer: &Viewer) -> Poll {
+        let (end, error) = {
+            let inner = self.inner();
+            (inner.end, inner.error.is_some())
+        };
+        let mut poll = Poll {
+            wid: self.wid.clone(),
+            user: self.user.clone(),
+            done: end.is_some(),
+            error,
+            start_time: seconds(self.start) as u64,
+            environment: None,
+            logs: None,
+            debugs: None,
+            nodes: None,
+            time: None,
+        };
+        if !self.open_to(viewer) {
+            poll.nodes = Some(NodeLists::Names(self.nodes.clone()));
+            return poll;
+        }
+        let until = seconds(end.unwrap_or_else(SystemTime::now));
+        poll.time = Some(((until - seconds(self.start)).max(0.0) * 100.0).round() / 100.0);
+        poll.environment = self.environment.clone().map(|environment| EnvironmentRef {
+            id: environment.id.filter(|_| end.is_none()),
+            ..environment
+        });
+        if !error {
+            poll.logs = Some(self.log.has_unread(&viewer.reader(), self.level));
+            poll.debugs =
+                self.debug.as_ref().map(|debug| debug.has_unread(&viewer.reader(), u8::MAX));
+            poll.nodes = Some(self.lists(end.is_some()));
+        }
+        poll
+    }
+
+    fn lists(&self, ended: bool) -> NodeLists {
+        let state = self.state();
+        let settled = self.settled();
+        let (mut ok, mut ko, mut processing) = (Vec::new(), Vec::new(), Vec::new());
+        for name in &self.nodes {
+            let at_end = ended || settled.contains(name);
+            match state.get(name).map(|status| status.state.as_str()) {
+                Some("discarded") => {}
+                Some("ko") if at_end => ko.push(name.clone()),
+                Some(_) if at_end => ok.push(name.clone()),
+                _ => processing.push(name.clone()),
+            }
+        }
+        NodeLists::Sorted { ok, ko, processing: (!ended).then_some(processing) }
+    }
+
+    /// Nodes that are at their end.
+    fn settled(&self) -> HashSet<String> {
+        let mut names = HashSet::new();
+        for watch in &self.watches {
+            let board = watch.board();
+            let ended = board.iter().filter(|(_, place)| place.ended.is_some());
+            names.extend(ended.map(|(id, _)| watch.name(id)));
+        }
+        names
+    }
+
+    /// Where each node is that has begun.
+    pub(crate) fn state(&self) -> BTreeMap<String, NodeStatus> {
+        let inner = self.inner();
+        if inner.end.is_some() {
+            inner.state.clone()
+        } else {
+            drop(inner);
+            self.live_state()
+        }
+    }
+
+    fn live_state(&self) -> BTreeMap<String, NodeStatus> {
+        let mut state = self.inner().state.clone();
+        for watch in &self.watches {
+            let board = watch.board();
+            let begun = board.iter().filter(|(_, place)| place.started || place.ended.is_some());
+            state.extend(begun.map(|(id, place)| (watch.name(id), place.status.clone())));
+        }
+        state
+    }
+
+    /// The nodes under way, by cluster, macro-step and micro-step.
+    pub(crate) fn status(&self) -> StatusTree {
+        if self.ended() {
+            return StatusTree::new();
+        }
+        let mut tree = StatusTree::new();
+        for watch in &self.watches {
+            tree.extend(watch.board().tree(&watch.cluster, |id| watch.name(id)));
+        }
+        tree
+    }
+
+    /// Why it broke off, if it did.
+    pub(crate) fn error(&self) -> Option<Problem> {
+        self.inner().error.clone()
+    }
+
+    /// Names of the nodes that ended with `status`.
+    pub(crate) fn with(&self, status: Status) -> Vec<String> {
+        let mut names = Vec::new();
+        for watch in &self.watches {
+            let board = watch.board();
+            let mine = board.iter().filter(|(_, place)| place.ended == Some(status));
+            names.extend(mine.map(|(id, _)| watch.name(id)));
+        }
+        names
+    }
+
+    /// How one node ended, if it did.
+    pub(crate) fn ended_as(&self, name: &str) -> Option<Status> {
+        self.watches.iter().find_map(|watch| watch.ended_as(name))
+    }
+
+    /// A node that is not part of it after all.
+    pub(crate) fn discard(&self, name: &str) {
+        let status = NodeStatus { state: "discarded".into(), ..NodeStatus::default() };
+        self.inner().state.insert(name.to_owned(), status);
+    }
+
+    /// The lines `viewer` has not read.
+    pub(crate) fn unread(&self, viewer: &Viewer, cluster: Option<&str>) -> Vec<Line> {
+        self.log.unread(&viewer.reader(), self.level, cluster)
+    }
+
+    /// What commands printed that `viewer` has not read; none if it was not asked for.
+    pub(crate) fn unread_debug(&self, viewer: &Viewer, node: Option<&str>) -> Option<Vec<Line>> {
+        let debug = self.debug.as_ref()?;
+        Some(debug.unread(&viewer.reader(), u8::MAX, node))
+    }
+
+    /// Where to look.
+    pub(crate) fn resources(&self) -> Resources {
+        let base = format!("/{}/{}", self.kind.path(), self.wid);
+        let of = |what: &str| format!("{base}/{what}");
+        let by = |what: &str, names: &[String]| {
+            let path = |name: &String| format!("{base}/{what}/{name}?user={}", self.user);
+            names.iter().map(|name| (name.clone(), path(name))).collect()
+        };
+        let debug = self.debug.is_some();
+        Resources {
+            resource: format!("{base}/"),
+            log: of("logs"),
+            logs: by("logs", &self.clusters),
+            state: of("state"),
+            status: of("status"),
+            error: of("error"),
+            debug: debug.then(|| of("debugs")),
+            debugs: debug.then(|| by("debugs", &self.nodes)),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an operation is made of besides its record.
+pub(crate) struct Parts {
+    /// Its messages.
+    pub(crate) log: Arc<Log>,
+    /// What commands printed.
+    pub(crate) debug: Option<Arc<Log>>,
+    /// Its clusters' parts.
+    pub(crate) watches: Vec<Arc<Watch>>,
+}
+
+fn time(seconds: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}

@@ -1,0 +1,298 @@
+//! Turns what happens to one cluster's nodes into messages, states and events.
+
+use super::{board::Board, feed::Feed, log::Log};
+use crate::{
+    nodes::Node,
+    steps::Journalist,
+    types::{EventBody, Kind},
+};
+use automata::{Event, Failures, NodeId, NodeSet, Observer, Path, Raise, SetId, Status, ranges};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+
+/// Sees one cluster's part of an operation.
+pub(crate) struct Watch {
+    /// Which operation.
+    pub(crate) kind: Kind,
+    /// Name of the cluster.
+    pub(crate) cluster: String,
+    /// What its messages begin with; empty where only one cluster is concerned.
+    pub(crate) prefix: String,
+    /// Its nodes; an id is an index.
+    pub(crate) nodes: Vec<Arc<Node>>,
+    /// Messages of the operation.
+    pub(crate) log: Arc<Log>,
+    /// Command output, when it was asked for.
+    pub(crate) debug: Option<Arc<Log>>,
+    /// Events of the service.
+    pub(crate) feed: Feed,
+    board: Mutex<Board>,
+    /// Set of the step that began last: messages from inside steps bear its number.
+    set: AtomicI32,
+}
+
+impl Watch {
+    /// Nothing was seen yet.
+    pub(crate) fn new(
+        kind: Kind,
+        (cluster, prefix): (String, String),
+        nodes: Vec<Arc<Node>>,
+        (log, debug): (Arc<Log>, Option<Arc<Log>>),
+        feed: Feed,
+    ) -> Self {
+        let board = Mutex::new(Board::new(nodes.len()));
+        Self { kind, cluster, prefix, nodes, log, debug, feed, board, set: AtomicI32::new(-1) }
+    }
+
+    /// Where the nodes are.
+    pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Name of a node.
+    pub(crate) fn name(&self, id: NodeId) -> String {
+        self.nodes[id.index()].name.clone()
+    }
+
+    /// Ids of all its nodes.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> {
+        (0_u32..).map(NodeId).take(self.nodes.len())
+    }
+
+    /// How the node of that name ended, if it is one of these and has ended.
+    pub(crate) fn ended_as(&self, name: &str) -> Option<Status> {
+        let id = self.ids().find(|id| self.nodes[id.index()].name == name)?;
+        self.board().place(id).ended
+    }
+
+    /// Nothing was done to any node, for this reason.
+    pub(crate) fn give_up(&self, reason: &str) {
+        let all: NodeSet = self.ids().collect();
+        let reasons = all.iter().map(|id| (id, reason.into())).collect();
+        self.settled(SetId(-1), &all, Status::Ko, &reasons, Duration::ZERO);
+    }
+
+    /// A message of this cluster that concerns no set.
+    pub(crate) fn say(&self, level: u8, text: &str) {
+        self.say_of(SetId(-1), level, text);
+    }
+
+    fn say_of(&self, set: SetId, level: u8, text: &str) {
+        let prefix = match (self.prefix.as_str(), set.is_shown()) {
+            ("", false) => String::new(),
+            ("", true) => format!("[{set}] "),
+            (prefix, false) => format!("[{prefix}] "),
+            (prefix, true) => format!("[{prefix}.{set}] "),
+        };
+        let text: String = text.lines().map(|line| format!("{prefix}{line}\n")).collect();
+        for line in self.log.add(level, Some(&self.cluster), &text) {
+            self.feed.tell(&self.cluster, set, EventBody::Message { level, text: line.text });
+        }
+    }
+
+    fn names(&self, nodes: &NodeSet) -> Vec<String> {
+        nodes.iter().map(|id| self.name(id)).collect()
+    }
+
+    fn folded(&self, nodes: &NodeSet) -> String {
+        ranges::fold(nodes.iter().map(|id| self.nodes[id.index()].name.as_str()))
+    }
+
+    /// `Deploy[SetDeploymentEnvUntrusted]`.
+    fn instance(&self, path: &Path) -> String {
+        let name = path.macro_step().map_or("", |step| &step.name);
+        let kind = match self.kind {
+            Kind::Deploy => "Deploy",
+            Kind::Reboot => "Reboot",
+            Kind::Power => "Power",
+        };
+        format!("{kind}[{name}]")
+    }
+
+    fn started(&self, path: &Path, set: SetId, nodes: &NodeSet, limit: Option<Duration>) {
+        self.board().enter(path, nodes, limit);
+        self.set.store(set.0, Ordering::Relaxed);
+        let Some((outer, micro)) = two(path) else {
+            return self.say_of(set, 1, &format!("Performing a {} step", self.instance(path)));
+        };
+        self.say_of(set, 3, &format!("  {micro}"));
+        let nodes = self.names(nodes);
+        self.feed.tell(
+            &self.cluster,
+            set,
+            EventBody::StepStarted { macro_step: outer, micro, nodes },
+        );
+    }
+
+    fn ended(&self, path: &Path, set: SetId, ok: &NodeSet, ko: &Failures, elapsed: Duration) {
+        let failed: NodeSet = ko.keys().copied().collect();
+        let seconds = elapsed.as_secs();
+        {
+            let mut board = self.board();
+            board.leave(path, &ok.union(&failed), elapsed);
+            if path.micro_step().is_some() {
+                board.failed(path, ko);
+            }
+        }
+        let Some((outer, micro)) = two(path) else {
+            return self.macro_ended(path, set, ok, &failed, seconds);
+        };
+        self.say_of(set, 4, &format!("   ~ Time in {micro}: {seconds}s"));
+        if !ok.is_empty() && !ko.is_empty() {
+            let text = format!("!!! The nodes {} failed on step {micro}", self.folded(&failed));
+            self.say_of(set, 2, &text);
+        }
+        let (ok, ko) = (self.names(ok), self.names(&failed));
+        let seconds = elapsed.as_secs_f64();
+        let body = EventBody::StepEnded { macro_step: outer, micro, ok, ko, seconds };
+        self.feed.tell(&self.cluster, set, body);
+    }
+
+    fn macro_ended(&self, path: &Path, set: SetId, ok: &NodeSet, ko: &NodeSet, seconds: u64) {
+        let step = self.instance(path);
+        if !ok.is_empty() {
+            self.say_of(set, 1, &format!("End of step {step} after {seconds}s"));
+        }
+        if !ko.is_empty() {
+            let text = format!("Step {step} failed for {} after {seconds}s", self.folded(ko));
+            self.say_of(set, 1, &text);
+        }
+    }
+
+    fn raised(&self, path: &Path, set: SetId, nodes: &Raise, elapsed: Duration) {
+        match nodes {
+            Raise::Ok(ok) => self.ended(path, set, ok, &Failures::new(), elapsed),
+            Raise::Ko(ko) => self.ended(path, set, &NodeSet::new(), ko, elapsed),
+            Raise::Brk(_) => {}
+        }
+    }
+
+    fn split(&self, from: SetId, ok: &(SetId, NodeSet), ko: &(SetId, NodeSet)) {
+        let line = |(set, nodes): &(SetId, NodeSet)| format!("  [{set}] {}\n", self.folded(nodes));
+        let (ok, ko) = (line(ok), line(ko));
+        self.say(1, &format!("---\nNodeset [{from}] split into :\n{ok}{ko}---"));
+    }
+
+    fn settled(&self, set: SetId, nodes: &NodeSet, status: Status, why: &Failures, took: Duration) {
+        self.board().settle(nodes, status, why);
+        let names = self.folded(nodes);
+        match status {
+            Status::Ok => {
+                let text = format!("End of {} for {names} after {}s", self.kind, took.as_secs());
+                self.say_of(set, 1, &text);
+            }
+            Status::Brk => self.say_of(set, 1, &format!("Breakpoint reached for {names}")),
+            Status::Ko => {}
+        }
+        let state = match status {
+            Status::Ok => "ok",
+            Status::Ko => "ko",
+            Status::Brk => "brk",
+        };
+        for id in nodes {
+            let reason = self.board().place(id).status.error.clone();
+            let (node, state) = (self.name(id), state.to_owned());
+            self.feed.tell(&self.cluster, set, EventBody::NodeEnded { node, state, reason });
+        }
+    }
+
+    fn killed(&self, nodes: &NodeSet, reason: &str) {
+        {
+            let mut board = self.board();
+            for id in nodes {
+                let place = board.place_mut(id);
+                place.ended = Some(Status::Ko);
+                place.status.state = "ko".into();
+                place.status.error.get_or_insert_with(|| reason.to_owned());
+            }
+        }
+        self.say(2, &format!(" * Kill a {} instance", self.kind));
+        let kind = self.kind.to_string();
+        let mut letters = kind.chars();
+        let first = letters.next().map(|c| c.to_ascii_uppercase()).into_iter();
+        let kind: String = first.chain(letters).collect();
+        self.say(0, &format!("{kind} aborted"));
+    }
+}
+
+impl Observer for Watch {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::RunStarted { nodes, set } => {
+                let text = format!("Launching a {} on {}", self.kind, self.folded(nodes));
+                self.say_of(*set, 0, &text);
+            }
+            Event::StepStarted { path, set, nodes, limit, .. } => {
+                self.started(path, *set, nodes, *limit);
+            }
+            Event::StepFinished { path, set, ok, ko, elapsed } => {
+                self.ended(path, *set, ok, ko, *elapsed);
+            }
+            Event::Raised { path, set, nodes, elapsed } => self.raised(path, *set, nodes, *elapsed),
+            Event::TimedOut { path, set, .. } => {
+                let step = path.last().map_or("", |step| &step.name);
+                let text = format!("Timeout in the {step} step, let's kill the instance");
+                self.say_of(*set, 1, &text);
+            }
+            Event::Split { from, ok, ko, .. } => self.split(*from, ok, ko),
+            Event::Retry { path, nodes, .. } | Event::Fallback { path, nodes, .. } => {
+                if let (Some(outer), None) = (path.macro_step(), path.micro_step()) {
+                    self.board().again(outer, nodes);
+                }
+            }
+            Event::Breakpoint { path, set, nodes } | Event::Paused { path, set, nodes } => {
+                let step = path.last().map_or("", |step| &step.name);
+                let text = format!("*** Breakpoint on {step} reached for {}", self.folded(nodes));
+                self.say_of(*set, 2, &text);
+            }
+            Event::Settled { set, nodes, status, reasons, elapsed, .. } => {
+                self.settled(*set, nodes, *status, reasons, *elapsed);
+            }
+            Event::Killed { nodes, reason } => self.killed(nodes, reason),
+            Event::Continued { .. } | Event::Left { .. } => {}
+        }
+    }
+}
+
+impl Journalist for Watch {
+    fn message(&self, level: u8, text: String) {
+        self.say_of(SetId(self.set.load(Ordering::Relaxed)), level, &text);
+    }
+
+    fn progress(&self, node: NodeId, written: u64, total: u64) {
+        let body = EventBody::Progress { node: self.name(node), written, total };
+        self.feed.tell(&self.cluster, SetId(self.set.load(Ordering::Relaxed)), body);
+    }
+
+    fn answer(&self, node: NodeId, text: String) {
+        self.board().place_mut(node).status.out = Some(text);
+    }
+
+    fn boot_state(&self, node: NodeId, state: &'static str) {
+        self.board().place_mut(node).status.state = state.into();
+    }
+
+    fn command(&self, node: NodeId, text: &str, status: i32, stdout: &[u8], stderr: &[u8]) {
+        let Some(debug) = &self.debug else { return };
+        let name = self.name(node);
+        let rule = "-".repeat(25);
+        let mut record = format!("{rule}\nNODE: {name}\n{rule}\nCOMMAND: {text}\n");
+        for (stream, bytes) in [("STDOUT", stdout), ("STDERR", stderr)] {
+            for line in String::from_utf8_lossy(bytes).lines() {
+                record += &format!("{stream}: {line}\n");
+            }
+        }
+        record += &format!("STATUS: {status}\n");
+        debug.add(0, Some(&name), &record);
+    }
+}
+
+/// The names of the macro- and the micro-step, where there is a micro-step.
+fn two(path: &Path) -> Option<(String, String)> {
+    Some((path.macro_step()?.name.to_string(), path.micro_step()?.name.to_string()))
+}

@@ -1,0 +1,88 @@
+//! All nodes at once, and nobody waits for a straggler.
+//!
+//! A set travels together because the broadcast is cheapest with all of it. But
+//! a node that takes much longer than the others must not hold them: once no
+//! node has become ready for as long as half the time it took until then (three
+//! seconds at least), the ready ones are handed over as a set of their own.
+
+use automata::{Context, Failures, NodeId, NodeSet, Outcome, Reason};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use std::{future::Future, time::Duration};
+use tokio::time::{Instant, sleep_until};
+
+/// Least time the ready nodes wait for the others: below it, a set of their own
+/// costs more than it saves.
+const LEAST_GRACE: Duration = Duration::from_secs(3);
+
+/// Gathers the nodes of one step that are ready.
+pub(super) struct Gather<'a> {
+    cx: &'a Context,
+    began: Instant,
+    last: Instant,
+    ready: Vec<NodeId>,
+}
+
+impl<'a> Gather<'a> {
+    /// Nobody is ready yet.
+    pub(super) fn new(cx: &'a Context) -> Self {
+        let now = Instant::now();
+        Self { cx, began: now, last: now, ready: Vec::new() }
+    }
+
+    /// Does `work` on each of `nodes` at once; returns the nodes that failed, and why.
+    pub(super) async fn each<W>(&mut self, nodes: &NodeSet, work: impl Fn(NodeId) -> W) -> Failures
+    where
+        W: Future<Output = Result<(), Reason>>,
+    {
+        let one = |id| {
+            let work = work(id);
+            async move { (id, work.await) }
+        };
+        let mut under_way: FuturesUnordered<_> = nodes.iter().map(one).collect();
+        let mut failed = Failures::new();
+        loop {
+            tokio::select! {
+                ended = under_way.next() => match ended {
+                    None => return failed,
+                    Some((id, Ok(()))) => self.ready(id),
+                    Some((id, Err(reason))) => drop(failed.insert(id, reason)),
+                },
+                () = sleep_until(self.patience()), if !self.ready.is_empty() => self.hand_over(),
+            }
+        }
+    }
+
+    /// The nodes that are ready and those that are not.
+    pub(super) fn outcome(self, failed: Failures) -> Outcome {
+        Outcome { ok: self.ready.into_iter().collect(), ko: failed }
+    }
+
+    /// Nobody is ready after all: what was done only prepared the step.
+    pub(super) fn take_back(&mut self) {
+        *self = Self::new(self.cx);
+    }
+
+    fn ready(&mut self, id: NodeId) {
+        self.ready.push(id);
+        self.last = Instant::now();
+    }
+
+    /// When the ready nodes stop waiting.
+    fn patience(&self) -> Instant {
+        self.last + ((self.last - self.began) / 2).max(LEAST_GRACE)
+    }
+
+    fn hand_over(&mut self) {
+        self.cx.raise_ok(self.ready.drain(..).collect());
+    }
+}
+
+/// Does `work` on each of `nodes` at once.
+pub(super) async fn each<W>(nodes: &NodeSet, cx: &Context, work: impl Fn(NodeId) -> W) -> Outcome
+where
+    W: Future<Output = Result<(), Reason>>,
+{
+    let mut gather = Gather::new(cx);
+    let failed = gather.each(nodes, work).await;
+    gather.outcome(failed)
+}

@@ -1,0 +1,153 @@
+//! Every micro-step by name.
+
+use super::{Run, disk, image, install, kexec, power, profile, wait};
+use crate::platform::Level;
+use automata::{Context, NodeSet, Outcome, Recovery, Task};
+use std::{sync::Arc, time::Duration};
+
+/// How a node comes up after an order to boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootKind {
+    /// Through the firmware.
+    Classical,
+    /// From kernel to kernel.
+    Kexec,
+}
+
+/// What `power` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerStep {
+    /// Switch on, from this level of force.
+    On(Level),
+    /// Switch off, from this level of force.
+    Off(Level),
+    /// Ask.
+    Status,
+}
+
+/// A treatment of a node set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the micro-step of that name; `Micro::name`")]
+pub enum Micro {
+    Dummy,
+    /// Boot the deployment system next.
+    SwitchPxeDeploy,
+    /// Boot what was installed next.
+    SwitchPxeLocal,
+    Reboot(Level),
+    RebootFromDeployEnv,
+    Power(PowerStep),
+    /// `deploy`: the deployment system is expected, not the installed one.
+    WaitReboot {
+        kind: BootKind,
+        deploy: bool,
+        timeout: Duration,
+    },
+    SendKeyInDeployEnv,
+    CreatePartitionTable,
+    FormatDeployPart,
+    MountDeployPart,
+    UmountDeployPart,
+    FormatTmpPart,
+    FormatSwapPart,
+    SendEnvironment,
+    ManageAdminPostInstall,
+    ManageUserPostInstall,
+    CheckKernelFiles,
+    SendKey,
+    InstallBootloader,
+    Sync,
+    Kexec,
+}
+
+impl Micro {
+    /// The name in configuration files, messages and statistics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Dummy => "dummy",
+            Self::SwitchPxeDeploy | Self::SwitchPxeLocal => "switch_pxe",
+            Self::Reboot(_) => "reboot",
+            Self::RebootFromDeployEnv => "reboot_from_deploy_env",
+            Self::Power(_) => "power",
+            Self::WaitReboot { .. } => "wait_reboot",
+            Self::SendKeyInDeployEnv => "send_key_in_deploy_env",
+            Self::CreatePartitionTable => "create_partition_table",
+            Self::FormatDeployPart => "format_deploy_part",
+            Self::MountDeployPart => "mount_deploy_part",
+            Self::UmountDeployPart => "umount_deploy_part",
+            Self::FormatTmpPart => "format_tmp_part",
+            Self::FormatSwapPart => "format_swap_part",
+            Self::SendEnvironment => "send_environment",
+            Self::ManageAdminPostInstall => "manage_admin_post_install",
+            Self::ManageUserPostInstall => "manage_user_post_install",
+            Self::CheckKernelFiles => "check_kernel_files",
+            Self::SendKey => "send_key",
+            Self::InstallBootloader => "install_bootloader",
+            Self::Sync => "sync",
+            Self::Kexec => "kexec",
+        }
+    }
+
+    /// What a restart of the service does to one that was under way.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Reboot(_)
+            | Self::RebootFromDeployEnv
+            | Self::Power(_)
+            | Self::WaitReboot { .. }
+            | Self::Kexec => Recovery::Observe,
+            _ => Recovery::Rerun,
+        }
+    }
+}
+
+/// A micro-step of one workflow: what the automaton runs.
+pub struct Step {
+    micro: Micro,
+    run: Arc<Run>,
+}
+
+impl Step {
+    /// `micro`, done with what `run` knows.
+    pub fn new(micro: Micro, run: Arc<Run>) -> Self {
+        Self { micro, run }
+    }
+}
+
+#[async_trait::async_trait]
+impl Task for Step {
+    fn recovery(&self) -> Recovery {
+        self.micro.recovery()
+    }
+
+    async fn run(&self, nodes: NodeSet, cx: Context) -> Outcome {
+        let run = &*self.run;
+        match &self.micro {
+            Micro::Dummy => Outcome::ok(nodes),
+            Micro::SwitchPxeDeploy => profile::deployment(run, &nodes).await,
+            Micro::SwitchPxeLocal => profile::installed(run, &nodes).await,
+            Micro::Reboot(level) => power::reboot(run, &nodes, &cx, *level).await,
+            Micro::RebootFromDeployEnv => power::reboot_from_deploy_env(run, &nodes, &cx).await,
+            Micro::Power(step) => power::power(run, &nodes, &cx, *step).await,
+            Micro::WaitReboot { kind, deploy, timeout } => {
+                let wanted = wait::Wanted { kind: *kind, deploy: *deploy, timeout: *timeout };
+                wait::wait_reboot(run, &nodes, &cx, wanted).await
+            }
+            Micro::SendKeyInDeployEnv => install::key_in_deployment_system(run, &nodes, &cx).await,
+            Micro::CreatePartitionTable => disk::partition(run, &nodes, &cx).await,
+            Micro::FormatDeployPart => disk::format_deploy(run, &nodes, &cx).await,
+            Micro::MountDeployPart => disk::mount_deploy(run, &nodes, &cx).await,
+            Micro::UmountDeployPart => disk::umount_deploy(run, &nodes, &cx).await,
+            Micro::FormatTmpPart => disk::format_tmp(run, &nodes, &cx).await,
+            Micro::FormatSwapPart => disk::format_swap(run, &nodes, &cx).await,
+            Micro::SendEnvironment => image::send(run, &nodes, &cx).await,
+            Micro::ManageAdminPostInstall => install::admin_post_install(run, &nodes, &cx).await,
+            Micro::ManageUserPostInstall => install::user_post_install(run, &nodes, &cx).await,
+            Micro::CheckKernelFiles => image::check_kernel_files(run, &nodes, &cx).await,
+            Micro::SendKey => install::key_in_installed_system(run, &nodes, &cx).await,
+            Micro::InstallBootloader => install::bootloader(run, &nodes, &cx).await,
+            Micro::Sync => disk::sync(run, &nodes, &cx).await,
+            Micro::Kexec => kexec::kexec(run, &nodes, &cx).await,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What administrators' and users' scripts are told.
+
+use super::Run;
+
+/// Quotes `text` as one word of a POSIX shell.
+pub(super) fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Every variable of a run, as quoted `NAME='value'` words.
+pub(super) fn assignments(run: &Run) -> String {
+    let words: Vec<_> = variables(run)
+        .into_iter()
+        .map(|(name, value)| format!("{name}={}", quote(&value)))
+        .collect();
+    words.join(" ")
+}
+
+/// The variables and their values, in Kadeploy's order.
+fn variables(run: &Run) -> Vec<(&'static str, String)> {
+    let settings = &run.settings;
+    let mut list = vec![("KADEPLOY_CLUSTER", settings.cluster.clone())];
+    if let Some(target) = &run.target {
+        list.extend([
+            ("KADEPLOY_DEPLOY_PART", target.partition.clone()),
+            ("KADEPLOY_BLOCK_DEVICE", target.device.clone()),
+            ("KADEPLOY_DEPLOY_PART_NUM", target.partition_number.to_string()),
+        ]);
+    }
+    list.extend([
+        ("KADEPLOY_SWAP_PART_NUM", settings.swap.clone()),
+        ("KADEPLOY_PROD_PART_NUM", settings.prod.clone()),
+        ("KADEPLOY_TMP_PART_NUM", settings.tmp.clone()),
+        ("KADEPLOY_PREPOST_EXTRACTION_DIR", settings.rambin_dir.clone()),
+        ("KADEPLOY_TMP_DIR", "/tmp".to_owned()),
+    ]);
+    let Some(target) = &run.target else { return list };
+    let environment = &target.environment;
+    list.extend([
+        ("KADEPLOY_ENV", environment.name.clone()),
+        ("KADEPLOY_ENV_KERNEL", environment.boot.kernel.clone()),
+        ("KADEPLOY_ENV_INITRD", environment.boot.initrd.clone()),
+        ("KADEPLOY_ENV_KERNEL_PARAMS", kernel_params(run)),
+        ("KADEPLOY_ENV_HYPERVISOR", environment.boot.hypervisor.clone()),
+        ("KADEPLOY_ENV_HYPERVISOR_PARAMS", environment.boot.hypervisor_params.clone()),
+        ("KADEPLOY_OS_KIND", environment.os.word().to_owned()),
+        ("KADEPLOY_PART_TYPE", format!("{:x}", environment.partition_type)),
+        ("KADEPLOY_FS_TYPE", environment.filesystem.clone()),
+        ("KADEPLOY_ENV_EXTRACTION_DIR", settings.extraction_dir.clone()),
+    ]);
+    if let Some(filesystem) = &target.reformat_tmp {
+        list.push(("KADEPLOY_FS_TYPE_TMP", filesystem.clone()));
+    }
+    list
+}
+
+/// Command line of the installed system: the cluster's, then the environment's.
+pub(super) fn kernel_params(run: &Run) -> String {
+    let own = run.target.as_ref().map_or("", |target| &target.environment.boot.kernel_params);
+    [run.settings.user_params.as_str(), own]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quote;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_quoted_word_reaches_a_program_unchanged(text in "[^\0]{0,40}") {
+            let shell = Command::new("sh").arg("-c").arg(format!("printf %s {}", quote(&text))).output();
+            prop_assert_eq!(shell.unwrap().stdout, text.into_bytes());
+        }
+    }
+}

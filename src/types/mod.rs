@@ -1,0 +1,22 @@
+//! What goes over the wire: requests, answers, events and errors of the API.
+//!
+//! The API decodes into these types and encodes from them; the command line
+//! does the reverse. Nothing here acts. The shapes are those of Kadeploy 3's
+//! REST interface, so that its clients keep working; fields of our own are
+//! marked.
+
+mod event;
+mod operation;
+mod problem;
+mod request;
+
+pub use event::{Event, EventBody};
+pub use operation::{
+    Created, Discarded, EnvironmentRef, Kind, NodeInfo, NodeLists, NodeStatus, Poll, Resources,
+    StatusTree, StepStatus,
+};
+pub use problem::{Code, Problem};
+pub use request::{
+    AutomataOverride, Common, DeployRequest, EnvironmentChoice, InstanceOverride, PowerRequest,
+    PxeChoice, RebootKind, RebootRequest,
+};

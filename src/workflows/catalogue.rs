@@ -1,0 +1,130 @@
+//! The micro-steps of each macro-step instance, in order.
+
+use crate::{
+    platform::Level,
+    steps::{BootKind, Micro, PowerStep},
+};
+use std::time::Duration;
+
+/// The macro-steps of a deployment, in order.
+pub const MACRO_STEPS: [&str; 3] = ["SetDeploymentEnv", "BroadcastEnv", "BootNewEnv"];
+
+/// What a catalogue entry may depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Bound of a boot through the firmware.
+    pub(super) reboot: Duration,
+    /// Bound of a boot from kernel to kernel.
+    pub(super) kexec: Duration,
+    /// How hard a reboot or a power order begins.
+    pub(super) level: Level,
+}
+
+/// Whether `name` is a macro-step instance that can be run.
+pub fn known_instance(name: &str) -> bool {
+    let times = Times { reboot: Duration::ZERO, kexec: Duration::ZERO, level: Level::Soft };
+    micro_steps(name, times).is_some()
+}
+
+/// Whether `name` is a micro-step of any generation.
+pub fn known_micro_step(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+const NAMES: [&str; 29] = [
+    "dummy",
+    "send_key_in_deploy_env",
+    "switch_pxe",
+    "reboot",
+    "kexec",
+    "check_kernel_files",
+    "send_deployment_kernel",
+    "reboot_from_deploy_env",
+    "power",
+    "check_nodes",
+    "load_drivers",
+    "create_partition_table",
+    "format_deploy_part",
+    "format_tmp_part",
+    "format_swap_part",
+    "mount_deploy_part",
+    "mount_tmp_part",
+    "send_key",
+    "wait_reboot",
+    "install_bootloader",
+    "sync",
+    "produce_bad_nodes",
+    "umount_deploy_part",
+    "send_environment",
+    "decompress_environment",
+    "manage_admin_pre_install",
+    "manage_admin_post_install",
+    "manage_user_post_install",
+    "set_vlan",
+];
+
+/// The micro-steps of the instance called `name`; none for one that does not exist (yet).
+pub(super) fn micro_steps(name: &str, times: Times) -> Option<Vec<Micro>> {
+    let wait = |kind, deploy| {
+        let timeout = if kind == BootKind::Kexec { times.kexec } else { times.reboot };
+        Micro::WaitReboot { kind, deploy, timeout }
+    };
+    let classical = BootKind::Classical;
+    Some(match name {
+        "SetDeploymentEnvUntrusted" => vec![
+            Micro::SwitchPxeDeploy,
+            Micro::Reboot(Level::Soft),
+            wait(classical, true),
+            Micro::SendKeyInDeployEnv,
+            Micro::CreatePartitionTable,
+            Micro::FormatDeployPart,
+            Micro::MountDeployPart,
+            Micro::FormatTmpPart,
+            Micro::FormatSwapPart,
+        ],
+        // Chain and tree name the same thing here: the order of the pipeline is the relay's.
+        "BroadcastEnvChain"
+        | "BroadcastEnvTree"
+        | "BroadcastEnvKascade"
+        | "BroadcastEnvKastafior" => vec![
+            Micro::SendEnvironment,
+            Micro::MountDeployPart,
+            Micro::ManageAdminPostInstall,
+            Micro::ManageUserPostInstall,
+            Micro::CheckKernelFiles,
+            Micro::SendKey,
+            Micro::InstallBootloader,
+            Micro::Sync,
+        ],
+        "BootNewEnvClassical" => vec![
+            Micro::SwitchPxeLocal,
+            Micro::UmountDeployPart,
+            Micro::RebootFromDeployEnv,
+            wait(classical, false),
+        ],
+        "BootNewEnvKexec" => vec![
+            Micro::SwitchPxeLocal,
+            Micro::UmountDeployPart,
+            Micro::MountDeployPart,
+            Micro::Kexec,
+            wait(BootKind::Kexec, false),
+        ],
+        "BootNewEnvHardReboot" => {
+            vec![Micro::SwitchPxeLocal, Micro::Reboot(Level::Hard), wait(classical, false)]
+        }
+        "SetDeploymentEnvDummy" | "BroadcastEnvDummy" | "BootNewEnvDummy" => {
+            vec![Micro::Dummy, Micro::Dummy]
+        }
+        "Simple" => vec![Micro::Reboot(times.level), wait(classical, false)],
+        "DeployEnv" => vec![
+            Micro::SwitchPxeDeploy,
+            Micro::Reboot(times.level),
+            wait(classical, true),
+            Micro::SendKeyInDeployEnv,
+        ],
+        "On" => vec![Micro::Power(PowerStep::On(times.level))],
+        "Off" => vec![Micro::Power(PowerStep::Off(times.level))],
+        "Status" => vec![Micro::Power(PowerStep::Status)],
+        _ => return None,
+    })
+}
