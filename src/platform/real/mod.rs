@@ -8,6 +8,6 @@
 //! | [`boot_id`] | | which boot of a node answers, read through a shell |
 
 pub mod boot_id;
-//pub mod power;
+pub mod power;
 pub mod presence;
 pub mod ssh;

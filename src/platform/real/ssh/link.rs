@@ -1,6 +1,6 @@
 //! One ssh connection: dialled, pinned, logged in, kept.
 
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, recv, sockopt};
 use ssh2::{ErrorCode, HashType, Session};
 use std::{
     fmt, io,
@@ -120,17 +120,13 @@ impl Link {
 
     /// Whether it leads to `address` and the peer has not closed it.
     pub(super) fn usable(&self, address: SocketAddr) -> bool {
-        self.address == address && self.open().unwrap_or(false)
-    }
-
-    fn open(&self) -> io::Result<bool> {
-        self.socket.set_nonblocking(true)?;
-        let peeked = self.socket.peek(&mut [0]);
-        self.socket.set_nonblocking(false)?;
-        Ok(match peeked {
-            Ok(bytes) => bytes > 0,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        })
+        // Not by the socket's own mode, which is libssh2's business.
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        self.address == address
+            && match recv(&self.socket, &mut [0; 1], flags) {
+                Ok((bytes, _)) => bytes > 0,
+                Err(error) => error == rustix::io::Errno::AGAIN,
+            }
     }
 }
 

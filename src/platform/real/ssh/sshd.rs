@@ -104,10 +104,12 @@ fn keygen(path: &Path) {
 
 fn serve(folder: &Path, address: &str, port: u16) -> Child {
     let path = folder.display();
+    // bash reads ~/.bashrc under sshd unless it is told that it is not the first shell.
     let config = format!(
         "Port {port}\nListenAddress {address}\nHostKey {path}/host\nPidFile none\n\
          AuthorizedKeysFile {path}/authorized\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n\
-         PasswordAuthentication no\nPermitUserRC no\nMaxStartups 1000\nLogLevel VERBOSE\n"
+         PasswordAuthentication no\nPermitUserRC no\nMaxStartups 1000\nLogLevel VERBOSE\n\
+         SetEnv SHLVL=2\n"
     );
     fs::write(folder.join("config"), config).expect("the configuration is written");
     tokio::process::Command::new(SSHD)
