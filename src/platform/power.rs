@@ -93,6 +93,14 @@ pub enum PowerError {
         /// How long was waited.
         after: Duration,
     },
+    /// Another action on the same BMC was not over in time.
+    #[error("{address} was busy with another action for {}", humantime::format_duration(*after))]
+    Busy {
+        /// Where the BMC is; the node's name where it has none.
+        address: String,
+        /// How long was waited.
+        after: Duration,
+    },
     /// The BMC refused the user or the password.
     #[error("the BMC at {address} refused user `{user}`: check bmc.user and bmc.password_file")]
     Credentials {

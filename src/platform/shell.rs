@@ -11,7 +11,9 @@ pub struct Command {
     pub text: String,
     /// What it reads.
     pub input: Input,
-    /// It ends, or is given up, within this time (connecting included).
+    /// It ends, or is given up, within this time (waiting in line and connecting
+    /// included). A command that is given up may go on on the node: its standard
+    /// streams are closed, no more.
     pub deadline: Duration,
     /// Most bytes kept of each of stdout and stderr; more is an error.
     pub output_limit: usize,
@@ -61,6 +63,14 @@ pub enum ShellError {
         /// Which private key was offered (its path).
         key: String,
     },
+    /// Our private key cannot be used: nothing was sent to the node.
+    #[error("cannot use the private key {path}: {why}; see `ssh_private_key`")]
+    KeyFile {
+        /// Which file.
+        path: String,
+        /// What the system or the ssh library said.
+        why: String,
+    },
     /// The node shows another host key than at first contact in this boot.
     #[error(
         "ssh to {node} was given up: its host key changed within one boot ({was} became {now})"
@@ -103,9 +113,11 @@ pub enum ShellError {
 #[async_trait::async_trait]
 pub trait Shell: Send + Sync + 'static {
     /// Runs `command` on `node` over the connection kept for it, making one if needed.
-    /// An exit status other than 0 is an [`Output`], not an error.
+    /// An exit status other than 0 is an [`Output`], not an error. Commands for one
+    /// node run one after the other; a command that was started is never started again.
     async fn run(&self, node: &Node, command: &Command) -> Result<Output, ShellError>;
 
-    /// Forgets the connection and the pinned host key of `node`: it is about to boot.
+    /// Forgets the connection and the pinned host key of `node`: it is about to boot,
+    /// or no more is wanted of it. A command still running there is left alone.
     async fn forget(&self, node: &Node);
 }

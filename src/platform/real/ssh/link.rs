@@ -1,0 +1,143 @@
+//! One ssh connection: dialled, pinned, logged in, kept.
+
+use rustix::net::{RecvFlags, recv, sockopt};
+use ssh2::{ErrorCode, HashType, Session};
+use std::{
+    fmt, io,
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// A connection that is silent this long is probed by TCP, ...
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// ... every so often, ...
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// ... and given up after so many probes: a node that lost power is noticed in 30 s,
+/// in the middle of a command as well as while the connection is only kept.
+const KEEPALIVE_PROBES: u32 = 3;
+/// Bytes that are not acknowledged for this long break the connection (milliseconds).
+const UNACKNOWLEDGED: u32 = 30_000;
+
+/// libssh2: the server refused the log-in.
+const AUTHENTICATION_FAILED: i32 = -18;
+/// libssh2: the server did not take the signature.
+const PUBLICKEY_UNVERIFIED: i32 = -19;
+/// libssh2: the private key cannot be read.
+const FILE: i32 = -16;
+
+/// Why there is no connection.
+pub(super) enum LoginError {
+    /// The network or the protocol failed.
+    Connection(String),
+    /// The server does not accept the key.
+    Key,
+    /// The text is not a private key.
+    KeyFile(String),
+    /// Another host key than at first contact.
+    HostKey { was: String, now: String },
+}
+
+impl From<ssh2::Error> for LoginError {
+    fn from(error: ssh2::Error) -> Self {
+        match error.code() {
+            ErrorCode::Session(AUTHENTICATION_FAILED | PUBLICKEY_UNVERIFIED) => Self::Key,
+            ErrorCode::Session(FILE) => Self::KeyFile(error.message().into()),
+            _ => Self::Connection(error.message().into()),
+        }
+    }
+}
+
+/// Connects to `address` and waits for the first byte. The server speaks without
+/// being asked (RFC 4253 section 4.2), so a listener that says nothing is waited for
+/// here, where no thread is held. The caller sets the deadline.
+pub(super) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
+    sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED)?;
+    stream.readable().await?;
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// A connection that is logged in. Dropping it closes the socket without a word:
+/// a polite end would wait for a peer that may be gone.
+pub(super) struct Link {
+    pub(super) session: Session,
+    socket: TcpStream,
+    address: SocketAddr,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Shakes hands over `socket`, lets `pin` judge the fingerprint of the host key
+    /// (its error is the one pinned before), and logs in with the text of a private key.
+    /// Blocks until the socket is shut down.
+    pub(super) fn login(
+        socket: TcpStream,
+        address: SocketAddr,
+        user: &str,
+        key: &str,
+        pin: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Result<Self, LoginError> {
+        let copy = socket.try_clone().map_err(|e| LoginError::Connection(e.to_string()))?;
+        let mut session = Session::new()?;
+        session.set_tcp_stream(copy);
+        // From here on `Link` shuts the socket down, so that freeing the session does not wait.
+        let mut link = Self { session, socket, address };
+        link.session.handshake()?;
+        let hash = link.session.host_key_hash(HashType::Sha256).unwrap_or_default();
+        let now = fingerprint(hash);
+        pin(&now).map_err(|was| LoginError::HostKey { was, now })?;
+        link.session.userauth_pubkey_memory(user, None, key, None)?;
+        Ok(link)
+    }
+
+    /// Another handle of its socket, to shut it down by.
+    pub(super) fn socket(&self) -> io::Result<TcpStream> {
+        self.socket.try_clone()
+    }
+
+    /// Where to wait for events.
+    pub(super) fn events(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn cut(&self) {
+        // It fails where the peer has closed already: just as well.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Whether it leads to `address` and the peer has not closed it.
+    pub(super) fn usable(&self, address: SocketAddr) -> bool {
+        // Not by the socket's own mode, which is libssh2's business.
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        self.address == address
+            && match recv(&self.socket, &mut [0; 1], flags) {
+                Ok((bytes, _)) => bytes > 0,
+                Err(error) => error == rustix::io::Errno::AGAIN,
+            }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+/// As OpenSSH shows it: `SHA256:` and unpadded base64.
+fn fingerprint(hash: &[u8]) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+    format!("SHA256:{}", STANDARD_NO_PAD.encode(hash))
+}

@@ -1,0 +1,226 @@
+//! The shell port over ssh.
+//!
+//! One connection per node is kept and used by one command at a time. libssh2
+//! blocks, so its calls run on threads of the runtime's blocking pool, never more
+//! than [`SshOptions::threads`] at once. What can wait without a thread does:
+//! connecting, and the first byte of the server ([`link::dial`]); so a dead host
+//! costs its own deadline and nobody else's thread. A call that is given up
+//! (deadline, dropped future) shuts its socket down; the blocked thread then
+//! returns at once and is free for others.
+
+mod exec;
+mod link;
+
+#[cfg(test)]
+pub(crate) mod sshd;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    nodes::Node,
+    platform::{Command, Output, Shell, ShellError},
+};
+use exec::{Failure, Feed};
+use link::{Link, LoginError};
+use std::{
+    collections::HashMap,
+    net::{Shutdown, SocketAddr, TcpStream},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::Semaphore;
+
+/// Default of [`SshOptions::threads`]. A session costs about 0.13 MB and a thread a
+/// small stack, so this is cheap; it stays well under the 512 threads of tokio's
+/// blocking pool, which file access shares.
+pub const SSH_THREADS: usize = 256;
+
+/// How nodes are logged in to.
+#[derive(Clone, Debug)]
+pub struct SshOptions {
+    /// Path of the private key (`ssh_private_key`); read at each new connection.
+    pub key: PathBuf,
+    /// Whom to log in as.
+    pub user: String,
+    /// The ssh port.
+    pub port: u16,
+    /// Most commands that run at once, over all nodes; the others wait in line,
+    /// within their deadlines.
+    pub threads: usize,
+}
+
+impl SshOptions {
+    /// Root, port 22, [`SSH_THREADS`] threads, with the private key at `key`.
+    pub fn new(key: impl Into<PathBuf>) -> Self {
+        Self { key: key.into(), user: "root".into(), port: 22, threads: SSH_THREADS }
+    }
+}
+
+/// [`Shell`] over ssh.
+#[derive(Debug)]
+pub struct Ssh {
+    options: SshOptions,
+    /// By node name; an entry lives from the first command to `forget`.
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    threads: Arc<Semaphore>,
+}
+
+/// What is kept for one node.
+#[derive(Debug, Default)]
+struct Slot {
+    /// The connection; whoever holds the lock runs a command.
+    line: tokio::sync::Mutex<Option<Link>>,
+    /// Fingerprint of the host key at first contact.
+    pin: Mutex<Option<String>>,
+}
+
+impl Slot {
+    /// Pins `now`, or compares it with what is pinned: the older one where they differ.
+    fn pin(&self, now: &str) -> Result<(), String> {
+        let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
+        match pin.as_deref() {
+            Some(was) if was != now => Err(was.into()),
+            Some(_) => Ok(()),
+            None => {
+                *pin = Some(now.into());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Ssh {
+    /// A shell for all nodes; nothing is connected yet.
+    pub fn new(options: SshOptions) -> Self {
+        let threads = Arc::new(Semaphore::new(options.threads));
+        Self { options, slots: Mutex::default(), threads }
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run_in_line(&self, node: &Node, command: &Command) -> Result<Output, ShellError> {
+        let address = SocketAddr::from((node.address, self.options.port));
+        let slot = Arc::clone(self.slots().entry(node.name.clone()).or_default());
+        let mut line = slot.line.lock().await;
+        let unreachable = |why| unreachable(node, address, why);
+        if let Some(link) = line.take().filter(|link| link.usable(address)) {
+            let (link, result) = self.exec(link, command).await.map_err(unreachable)?;
+            *line = link;
+            match result {
+                // The kept connection was dead, and the command did not start: once more.
+                Err(Failure::NotStarted(why)) => {
+                    tracing::debug!(node = node.name, why, "the kept ssh connection was dead");
+                }
+                result => return result.map_err(|failure| failure.at(node, address, command)),
+            }
+        }
+        let link = self.connect(node, address, &slot).await?;
+        let (link, result) = self.exec(link, command).await.map_err(unreachable)?;
+        *line = link;
+        result.map_err(|failure| failure.at(node, address, command))
+    }
+
+    /// A new connection, logged in, its host key pinned or compared.
+    async fn connect(
+        &self,
+        node: &Node,
+        address: SocketAddr,
+        slot: &Arc<Slot>,
+    ) -> Result<Link, ShellError> {
+        let unreachable = |why| unreachable(node, address, why);
+        let path = self.options.key.display().to_string();
+        let key_file = |why| ShellError::KeyFile { path: path.clone(), why };
+        let key = tokio::fs::read_to_string(&self.options.key)
+            .await
+            .map_err(|error| key_file(error.to_string()))?;
+        let socket = link::dial(address).await.map_err(|error| unreachable(error.to_string()))?;
+        let copy = socket.try_clone().map_err(|error| unreachable(error.to_string()))?;
+        let (user, slot) = (self.options.user.clone(), Arc::clone(slot));
+        let login = move || Link::login(socket, address, &user, &key, |now| slot.pin(now));
+        self.on_thread(copy, login).await.map_err(unreachable)?.map_err(|error| match error {
+            LoginError::Connection(why) => unreachable(why),
+            LoginError::Key => ShellError::Key { node: node.name.clone(), key: path.clone() },
+            LoginError::KeyFile(why) => key_file(why),
+            LoginError::HostKey { was, now } => {
+                ShellError::HostKey { node: node.name.clone(), was, now }
+            }
+        })
+    }
+
+    /// Runs `command` over `link`; gives the link back where it can be used again.
+    async fn exec(
+        &self,
+        link: Link,
+        command: &Command,
+    ) -> Result<(Option<Link>, Result<Output, Failure>), String> {
+        let socket = link.socket().map_err(|error| error.to_string())?;
+        let (text, input, limit) =
+            (command.text.clone(), command.input.clone(), command.output_limit);
+        let work = move || match Feed::open(&input) {
+            Err(why) => (Some(link), Err(Failure::Input(why))),
+            Ok(feed) => {
+                let result = exec::run(&link, &text, feed, limit);
+                (result.is_ok().then_some(link), result)
+            }
+        };
+        self.on_thread(socket, work).await
+    }
+
+    /// Does `work`, which blocks on `socket`, on a thread. When the returned future is
+    /// dropped, the socket is shut down and the thread returns.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        socket: TcpStream,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let permit = Arc::clone(&self.threads).acquire_owned().await.map_err(|e| e.to_string())?;
+        let cut = Cut(Some(socket));
+        let done = tokio::task::spawn_blocking(move || {
+            // Given back when the thread is free, which may be after the caller has gone.
+            let _permit = permit;
+            work()
+        })
+        .await;
+        cut.spare();
+        done.map_err(|error| format!("the ssh thread failed: {error}"))
+    }
+}
+
+#[async_trait::async_trait]
+impl Shell for Ssh {
+    async fn run(&self, node: &Node, command: &Command) -> Result<Output, ShellError> {
+        tokio::time::timeout(command.deadline, self.run_in_line(node, command))
+            .await
+            .unwrap_or_else(|_| {
+                Err(ShellError::Deadline { node: node.name.clone(), after: command.deadline })
+            })
+    }
+
+    async fn forget(&self, node: &Node) {
+        self.slots().remove(&node.name);
+    }
+}
+
+fn unreachable(node: &Node, address: SocketAddr, why: String) -> ShellError {
+    ShellError::Unreachable { node: node.name.clone(), address: address.to_string(), why }
+}
+
+/// Shuts a socket down when dropped, so that whoever blocks on it returns.
+struct Cut(Option<TcpStream>);
+
+impl Cut {
+    fn spare(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.0 {
+            // It fails where the peer has closed already: just as well.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
