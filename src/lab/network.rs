@@ -1,0 +1,106 @@
+//! The lab's network: a namespace with a bridge and a tap for each node.
+//!
+//! BMC addresses are on the loopback interface, so that each BMC has an address
+//! of its own and the standard port. The address of a dead BMC is routed to the
+//! bridge, where nobody answers for it: a client sees what it sees of a BMC
+//! without power.
+
+use super::{LabError, Place, Plan, error::Context, process::run};
+use std::{fmt::Write, time::Duration};
+
+/// Name of the bridge inside the namespace.
+pub const BRIDGE: &str = "br0";
+/// Limit of one `ip` command; hundreds of interfaces take about a second.
+const IP_LIMIT: Duration = Duration::from_secs(30);
+/// Switches of the namespace. No IPv6 but on the bridge, where router advertisements keep iPXE from waiting 14 s.
+const SYSCTLS: [&str; 4] = [
+    "net.ipv6.conf.default.disable_ipv6=1",
+    "net.ipv6.conf.all.disable_ipv6=1",
+    "net.ipv6.conf.br0.disable_ipv6=0",
+    "net.ipv6.conf.br0.accept_dad=0",
+];
+
+/// Makes the namespace, which must not exist, and all that is in it.
+pub(super) async fn make(place: &Place, plan: &Plan) -> Result<(), LabError> {
+    run("ip", &["netns", "add", place.name()], "", IP_LIMIT).await?;
+    write_etc(place, plan)?;
+    let inside = ["-n", place.name(), "-batch", "-"];
+    run("ip", &inside, &format!("link set lo up\nlink add {BRIDGE} type bridge forward_delay 0 stp_state 0 mcast_snooping 0\n"), IP_LIMIT).await?;
+    let mut sysctl = vec!["netns", "exec", place.name(), "sysctl", "-qw"];
+    sysctl.extend(SYSCTLS);
+    run("ip", &sysctl, "", IP_LIMIT).await?;
+    run("ip", &inside, &batch(plan), IP_LIMIT).await?;
+    Ok(())
+}
+
+/// Is there a namespace of this name?
+pub(super) async fn exists(place: &Place) -> Result<bool, LabError> {
+    let list = run("ip", &["netns", "list"], "", IP_LIMIT).await?;
+    Ok(list.lines().any(|line| line.split_whitespace().next() == Some(place.name())))
+}
+
+/// The processes inside the namespace.
+pub(super) async fn pids(place: &Place) -> Result<Vec<i32>, LabError> {
+    let list = run("ip", &["netns", "pids", place.name()], "", IP_LIMIT).await?;
+    Ok(list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// Removes the namespace with its interfaces.
+pub(super) async fn remove(place: &Place) -> Result<(), LabError> {
+    run("ip", &["netns", "del", place.name()], "", IP_LIMIT).await.map(drop)
+}
+
+/// The `ip -batch` text for the bridge's addresses, the taps and the BMC addresses.
+fn batch(plan: &Plan) -> String {
+    let mut text = format!(
+        "addr add {}/24 dev {BRIDGE}\nlink set {BRIDGE} up\naddr add fd77::1/64 dev {BRIDGE} nodad\n",
+        plan.subnet.server()
+    );
+    for guest in &plan.guests {
+        let (tap, bmc) = (guest.tap(), guest.bmc_address);
+        let _ = writeln!(text, "tuntap add {tap} mode tap\nlink set {tap} master {BRIDGE} up");
+        let _ = match guest.dead_bmc {
+            true => writeln!(text, "route add {bmc}/32 dev {BRIDGE}"),
+            false => writeln!(text, "addr add {bmc}/32 dev lo"),
+        };
+    }
+    text
+}
+
+/// Names of the nodes for programs inside the namespace, which has no name server.
+fn hosts(plan: &Plan) -> String {
+    let mut text = format!("127.0.0.1 localhost\n{} server.lab server\n", plan.subnet.server());
+    for guest in &plan.guests {
+        let _ = writeln!(text, "{} {} {}", guest.address, guest.fqdn(), guest.name());
+    }
+    text
+}
+
+fn write_etc(place: &Place, plan: &Plan) -> Result<(), LabError> {
+    let dir = place.etc();
+    std::fs::create_dir_all(&dir).context(|| format!("making {}", dir.display()))?;
+    for (name, text) in [("hosts", hosts(plan)), ("resolv.conf", "# no name server\n".into())] {
+        let path = dir.join(name);
+        std::fs::write(&path, text).context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{Accel, Subnet, Wishes, plan::tests::wishes};
+
+    #[test]
+    fn a_dead_bmc_has_a_route_and_no_address() {
+        let wishes = Wishes { dead_bmc: "2".parse().unwrap(), subnet: Subnet(10, 9), ..wishes(3) };
+        let plan = Plan::new("x", &wishes, Accel::Tcg).unwrap();
+        let text = batch(&plan);
+        assert!(text.starts_with("addr add 10.9.0.1/24 dev br0\nlink set br0 up\n"), "{text}");
+        assert!(text.contains("tuntap add tap2 mode tap\nlink set tap2 master br0 up\n"), "{text}");
+        assert!(text.contains("addr add 10.9.1.11/32 dev lo\n"), "{text}");
+        assert!(text.contains("route add 10.9.1.12/32 dev br0\n"), "{text}");
+        assert!(!text.contains("addr add 10.9.1.12"), "{text}");
+        assert!(hosts(&plan).contains("10.9.0.12 node-2.lab node-2\n"));
+    }
+}
