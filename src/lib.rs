@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod nodes;
 pub mod operations;
 pub mod platform;
+pub mod server;
 pub mod steps;
 pub mod store;
 pub mod types;

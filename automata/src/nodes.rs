@@ -10,6 +10,13 @@ use std::{fmt, slice, sync::Arc};
 #[serde(transparent)]
 pub struct NodeId(pub u32);
 
+impl NodeId {
+    /// Its place in the list of the run's nodes.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Most nodes a set read from a journal may hold: a corrupt interval must not fill memory.
 const MOST_NODES_READ: u64 = 1 << 22;
 

@@ -14,7 +14,7 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use warp::{
@@ -92,7 +92,7 @@ async fn accept(
 type Body = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
 type Parts = (Arc<Api>, Method, FullPath, String, HeaderMap, Body);
 
-fn filter(api: Arc<Api>) -> impl Filter<Extract = (Parts,), Error = Infallible> + Clone {
+fn filter(api: Arc<Api>) -> impl Filter<Extract = (Parts,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let body = warp::body::stream().map(|stream: _| -> Body { boxed(stream) });
     warp::any()
@@ -103,8 +103,6 @@ fn filter(api: Arc<Api>) -> impl Filter<Extract = (Parts,), Error = Infallible> 
         .and(warp::header::headers_cloned())
         .and(body)
         .map(|api, method, path, query, headers, body| (api, method, path, query, headers, body))
-        .recover(never)
-        .unify()
 }
 
 fn boxed<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Body {

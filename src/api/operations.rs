@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 type Answer = Result<Reply, Problem>;
 
@@ -102,7 +102,7 @@ pub(super) async fn debugs(api: Arc<Api>, request: Request, kind: Kind) -> Answe
 
 /// Where each node is.
 #[utoipa::path(get, path = "/{operation}/{wid}/state", tag = "operations",
-    params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = BTreeMap<String, NodeStatus>)))]
+    params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = std::collections::BTreeMap<String, NodeStatus>)))]
 pub(super) async fn state(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
     Reply::of(&api.operations.state(kind, request.segment(0), &request.viewer)?)
 }

@@ -121,7 +121,8 @@ impl Visible {
     }
 }
 
-type Events = Pin<Box<dyn futures_util::Stream<Item = Result<sse::Event, Infallible>> + Send>>;
+type Events =
+    Pin<Box<dyn futures_util::Stream<Item = Result<sse::Event, Infallible>> + Send + Sync>>;
 
 fn listen(stream: &Stream, visible: Visible) -> Events {
     let events = stream::unfold((stream.listen(), visible), |(mut receiver, visible)| async {

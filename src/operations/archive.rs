@@ -10,7 +10,7 @@ use crate::{
     environments::Environment,
     store::{
         Change, EnvironmentRef as StoredRef, NodeRecord, OperationKind, OperationRecord, StatRow,
-        StatStep, Store, StoreError,
+        StatStep, Store, StoreError, Tree,
     },
     types::{Code, DeployRequest, EnvironmentRef, Kind, Problem},
 };
@@ -117,8 +117,7 @@ async fn end_change(
     operation: &Operation,
     installed: Option<StoredRef>,
 ) -> Result<Change, StoreError> {
-    let stored = stored(operation).map_err(|problem| StoreError::encode(problem.to_string()))?;
-    let mut change = Change::new().put_operation(stored);
+    let mut change = Change::new().put_operation(stored(operation)?);
     let cancelled = operation.cancel.is_cancelled() || operation.error().is_some();
     let discarded = operation.state();
     for name in &operation.nodes {
@@ -146,7 +145,7 @@ pub(super) async fn forget(store: &dyn Store, wid: &str) -> Result<(), Problem> 
     Ok(store.commit(Change::new().forget_operation(wid).forget_journal(wid)).await?)
 }
 
-fn stored(operation: &Operation) -> Result<OperationRecord, Problem> {
+fn stored(operation: &Operation) -> Result<OperationRecord, StoreError> {
     let record = operation.record();
     Ok(OperationRecord {
         id: operation.wid.clone(),
@@ -160,7 +159,8 @@ fn stored(operation: &Operation) -> Result<OperationRecord, Problem> {
         created: record.start as u64,
         ended: record.end.map(|end| end as u64),
         request: Value::Null,
-        result: serde_json::to_value(&record).map_err(Problem::internal)?,
+        result: serde_json::to_value(&record)
+            .map_err(|why| StoreError::Encode { tree: Tree::Operations, why: Arc::new(why) })?,
     })
 }
 

@@ -22,7 +22,7 @@ pub struct Line {
 
 /// Who reads: each has a place of his own, so that nobody takes lines from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Reader {
+pub(crate) struct Reader {
     /// Name of the user.
     pub user: String,
     /// Address of the client.
@@ -31,7 +31,7 @@ pub struct Reader {
 
 /// The messages of one operation, in order. Nothing is consumed by reading.
 #[derive(Debug, Default)]
-pub struct Log(Mutex<Inner>);
+pub(crate) struct Log(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -41,12 +41,12 @@ struct Inner {
 
 impl Log {
     /// A log that begins with `lines` of before a restart.
-    pub fn with(lines: Vec<Line>) -> Self {
+    pub(crate) fn with(lines: Vec<Line>) -> Self {
         Self(Mutex::new(Inner { lines, ..Inner::default() }))
     }
 
     /// Adds a message of `cluster` (or of the operation); returns the lines it made.
-    pub fn add(&self, level: u8, cluster: Option<&str>, text: &str) -> Vec<Line> {
+    pub(crate) fn add(&self, level: u8, cluster: Option<&str>, text: &str) -> Vec<Line> {
         let at = seconds(SystemTime::now());
         let cluster = cluster.map(str::to_owned);
         // Old clients cut a text at a vertical bar.
@@ -62,14 +62,19 @@ impl Log {
     }
 
     /// The lines from `cursor` on that `level` shows, of one cluster or of all, and the next cursor.
-    pub fn since(&self, cursor: usize, level: u8, cluster: Option<&str>) -> (Vec<Line>, usize) {
+    pub(crate) fn since(
+        &self,
+        cursor: usize,
+        level: u8,
+        cluster: Option<&str>,
+    ) -> (Vec<Line>, usize) {
         let inner = self.inner();
         let new = inner.lines.get(cursor..).unwrap_or_default();
         (shown(new, level, cluster), inner.lines.len())
     }
 
     /// The lines `reader` has not read, which he has read from now on.
-    pub fn unread(&self, reader: &Reader, level: u8, cluster: Option<&str>) -> Vec<Line> {
+    pub(crate) fn unread(&self, reader: &Reader, level: u8, cluster: Option<&str>) -> Vec<Line> {
         let mut inner = self.inner();
         let Inner { lines, places } = &mut *inner;
         let place = places.entry((reader.clone(), cluster.map(str::to_owned))).or_default();
@@ -79,7 +84,7 @@ impl Log {
     }
 
     /// Whether there are lines `reader` has not read.
-    pub fn has_unread(&self, reader: &Reader, level: u8) -> bool {
+    pub(crate) fn has_unread(&self, reader: &Reader, level: u8) -> bool {
         let inner = self.inner();
         let place = inner.places.get(&(reader.clone(), None)).copied().unwrap_or_default();
         inner.lines.get(place..).unwrap_or_default().iter().any(|line| line.level <= level)

@@ -12,6 +12,7 @@
 //! | [`Presence`] | is a port open; what was last seen of a node |
 //! | [`BootProfiles`] | what a node boots next |
 
+pub mod boot_id;
 mod power;
 mod presence;
 mod profiles;
@@ -38,4 +39,10 @@ pub struct Ports {
     pub presence: std::sync::Arc<dyn Presence>,
     /// Boot profiles.
     pub profiles: std::sync::Arc<dyn BootProfiles>,
+}
+
+/// Chooses the cryptography of every TLS connection of the process. May be called often.
+pub fn crypto() {
+    // It fails where a provider is installed already: just as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -28,8 +28,8 @@ pub struct LocalBoot {
     pub device: String,
     /// Number of the partition to boot; 0: the disk's own boot sector.
     pub partition: u32,
-    /// The partition that holds the root file system, `/dev/sda3`.
-    pub root: String,
+    /// Number of the partition that holds the root file system.
+    pub root: u32,
     /// Path of the kernel on the partition.
     pub kernel: String,
     /// Path of the initial ramdisk on the partition; may be empty.

@@ -6,7 +6,7 @@ use super::{
     remote,
     run::BootOrder,
 };
-use crate::platform::{Input, Level, PowerAction, PowerError, PowerState, Reach, real::boot_id};
+use crate::platform::{Input, Level, PowerAction, PowerError, PowerState, Reach, boot_id};
 use automata::{Context, Failures, NodeId, NodeSet, Outcome, Reason};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -79,7 +79,7 @@ async fn note_order(run: &Run, id: NodeId) -> Result<(), Reason> {
         run.ports.presence.probe(port(run.settings.marker_port), PROBE_LIMIT),
     );
     let boot_id = match ssh {
-        Reach::Open => boot_id(&*run.ports.shell, node, BOOT_ID_LIMIT).await.ok(),
+        Reach::Open => boot_id::boot_id(&*run.ports.shell, node, BOOT_ID_LIMIT).await.ok(),
         _ => None,
     };
     let order = BootOrder {

@@ -25,7 +25,7 @@ pub(super) async fn installed(run: &Run, nodes: &NodeSet) -> Outcome {
         os: target.environment.os.word(),
         device: target.device.clone(),
         partition: target.boot_partition,
-        root: target.partition.clone(),
+        root: target.partition_number,
         kernel: boot.kernel.clone(),
         initrd: boot.initrd.clone(),
         params: variables::kernel_params(run),

@@ -1,6 +1,10 @@
 //! What the steps of one workflow share.
 
-use crate::{environments::Environment, nodes::Node, platform::Ports};
+use crate::{
+    environments::Environment,
+    nodes::Node,
+    platform::{Ports, boot_id::BootId},
+};
 use automata::NodeId;
 use std::{
     collections::HashMap,
@@ -146,7 +150,7 @@ pub(super) struct BootOrder {
     /// When.
     pub(super) at: SystemTime,
     /// Boot id of the system that was running, if it answered.
-    pub(super) boot_id: Option<String>,
+    pub(super) boot_id: Option<BootId>,
     /// The marker port of the deployment system was open.
     pub(super) marker_was_open: bool,
     /// The machine was off, or a port was seen closed afterwards.

@@ -10,7 +10,7 @@
 use super::{BootKind, Run, gather::each, run::BootOrder};
 use crate::{
     nodes::Node,
-    platform::{Reach, Sighting, real::boot_id},
+    platform::{Reach, Sighting, boot_id},
 };
 use automata::{Context, NodeId, NodeSet, Outcome, Reason};
 use std::{
@@ -138,9 +138,9 @@ impl<'a> Watch<'a> {
         if self.order.went_down || self.sighting().is_some() {
             return Look::Proved;
         }
-        let Some(before) = &self.order.boot_id else { return Look::Unproved };
-        match boot_id(&*self.run.ports.shell, self.node(), BOOT_ID_LIMIT).await {
-            Ok(now) if now != *before => Look::Proved,
+        let Some(before) = self.order.boot_id else { return Look::Unproved };
+        match boot_id::boot_id(&*self.run.ports.shell, self.node(), BOOT_ID_LIMIT).await {
+            Ok(now) if now != before => Look::Proved,
             Ok(_) => {
                 self.same_boot = true;
                 Look::NotYet

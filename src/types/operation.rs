@@ -151,7 +151,7 @@ pub struct Poll {
 }
 
 /// One node in `GET /<operation>/<wid>/state`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeStatus {
     /// Macro-step instance it is in; null when it has ended well.
     #[serde(rename = "macro")]

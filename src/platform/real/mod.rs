@@ -5,9 +5,8 @@
 //! | [`ssh`] | [`Shell`](super::Shell) | libssh2: one connection per node, kept |
 //! | [`power`] | [`Power`](super::Power) | the site's commands, IPMI, Redfish |
 //! | [`presence`] | [`Presence`](super::Presence) | TCP, and what the boot servers see |
-//! | [`boot_id`] | | which boot of a node answers, read through a shell |
 
-pub mod boot_id;
 pub mod power;
 pub mod presence;
+pub mod profiles;
 pub mod ssh;

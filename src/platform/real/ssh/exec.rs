@@ -145,7 +145,12 @@ pub(super) fn run(link: &Link, text: &str, feed: Feed, limit: usize) -> Result<O
     result
 }
 
-fn pump(link: &Link, channel: &mut Channel, mut feed: Feed, limit: usize) -> Result<Output, Failure> {
+fn pump(
+    link: &Link,
+    channel: &mut Channel,
+    mut feed: Feed,
+    limit: usize,
+) -> Result<Output, Failure> {
     let session = &link.session;
     session.set_blocking(false);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

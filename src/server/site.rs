@@ -1,0 +1,107 @@
+//! The configuration made into machines, keys and commands.
+
+use crate::{
+    nodes::{Bmc, BmcDriver, Firmware, Inventory, Node},
+    platform::{
+        Level,
+        real::power::{CommandTable, Commands},
+    },
+};
+use anyhow::Context;
+use config::{
+    Config,
+    model::{RemoteAction, remoteops},
+};
+use std::{collections::HashMap, fs, path::Path, sync::Arc};
+
+pub(super) use crate::operations::Site as Full;
+
+/// The site that `config` describes.
+pub(super) fn site(config: Config) -> anyhow::Result<Full> {
+    let nodes = config.nodes().map(|(cluster, node)| Arc::new(machine(&cluster.name, node)));
+    let inventory = Inventory::new(nodes.collect());
+    let deploy_key = kernel_parameter(&config.server.ssh_private_key)?;
+    Ok(Full { config, inventory, deploy_key })
+}
+
+fn machine(cluster: &str, node: &config::Node) -> Node {
+    let bmc = node.bmc.as_ref().and_then(|bmc| {
+        let driver = match bmc.driver {
+            config::BmcDriver::Ipmi => BmcDriver::Ipmi,
+            config::BmcDriver::Redfish => BmcDriver::Redfish,
+            config::BmcDriver::Command => return None,
+        };
+        Some(Bmc {
+            driver,
+            address: bmc.address.clone(),
+            port: bmc.port,
+            user: bmc.user.clone(),
+            password_file: bmc.password_file.clone().unwrap_or_default(),
+        })
+    });
+    Node {
+        name: node.name.clone(),
+        cluster: cluster.to_owned(),
+        address: node.address,
+        macs: node.macs.clone(),
+        firmware: match node.firmware {
+            config::Firmware::Bios => Firmware::Bios,
+            config::Firmware::Uefi => Firmware::Uefi,
+        },
+        bmc,
+    }
+}
+
+/// The kernel parameter by which the deployment system lets us in: the public half of our
+/// key. It is public, and works with every boot loader.
+fn kernel_parameter(private: &Path) -> anyhow::Result<String> {
+    let public = private.with_extension("pub");
+    let text = fs::read_to_string(&public).with_context(|| {
+        format!(
+            "cannot read the public key {}: make it with `ssh-keygen -y -f {} > {}`",
+            public.display(),
+            private.display(),
+            public.display()
+        )
+    })?;
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some(kind), Some(key)) => Ok(format!("kadence.key={kind},{key}")),
+        _ => anyhow::bail!("{} holds no public key", public.display()),
+    }
+}
+
+/// The site's own commands for every node: its cluster's, where the node has none of its own.
+pub(super) fn commands(config: &Config) -> CommandTable {
+    let table: HashMap<String, Arc<Commands>> = config
+        .nodes()
+        .map(|(cluster, node)| {
+            let commands = table(&cluster.remoteops).overridden_by(table(&node.commands));
+            (node.name.clone(), Arc::new(commands))
+        })
+        .collect();
+    let none = Arc::new(Commands::default());
+    Arc::new(move |node: &Node| Arc::clone(table.get(&node.name).unwrap_or(&none)))
+}
+
+fn table(written: &remoteops::RemoteOps) -> Commands {
+    let levels = |action| {
+        let level = |level| {
+            let text = written.command(action, level)?.text.clone();
+            let level = match level {
+                remoteops::Level::Soft => Level::Soft,
+                remoteops::Level::Hard => Level::Hard,
+                remoteops::Level::VeryHard => Level::VeryHard,
+            };
+            Some((level, text))
+        };
+        remoteops::Level::ALL.into_iter().filter_map(level).collect()
+    };
+    let status = written.command(RemoteAction::PowerStatus, remoteops::Level::Soft);
+    Commands {
+        reboot: levels(RemoteAction::Reboot),
+        power_on: levels(RemoteAction::PowerOn),
+        power_off: levels(RemoteAction::PowerOff),
+        power_status: status.map(|command| command.text.clone()),
+    }
+}
