@@ -1,8 +1,6 @@
 //! The pure state of one run: reports in, commands out. No clock, no I/O, no chance.
 
 mod state;
-#[cfg(test)]
-mod tests;
 
 use crate::{
     Automaton, Cause, Command, Failures, NodeId, NodeSet, Raise, Reason, Report, RunId, SetId,

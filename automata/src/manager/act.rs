@@ -54,6 +54,9 @@ impl Driver {
     }
 
     fn start(&mut self, cause: Cause, start: Start) {
+        if self.level.cancel.is_cancelled() {
+            return;
+        }
         let Start { run, step, nodes, set, attempt, limit } = start;
         let path = self.path(step);
         let shared = &self.level.shared;

@@ -121,6 +121,10 @@ impl Driver {
                 reports = self.wait() => reports,
                 () = cancel.cancelled() => return Ok(()),
             };
+            if cancel.is_cancelled() {
+                // The ends among them are those of tasks that were cancelled.
+                return Ok(());
+            }
             let effects = self.tell(reports).await?;
             self.act(effects);
         }

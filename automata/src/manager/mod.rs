@@ -12,8 +12,6 @@ mod driver;
 mod running;
 mod shared;
 mod tasked;
-#[cfg(test)]
-mod tests;
 
 pub use shared::{Control, Options, SetIds};
 pub(crate) use shared::{Shared, Upward};

@@ -97,7 +97,7 @@ mod tests {
             (vec!["node-3.a", "node-1.a", "node-2.a", "node-5.a"], "node-[1-3,5].a"),
             (vec!["n9", "n10", "n11"], "n[9-11]"),
             (vec!["n09", "n10", "n9"], "n[9,09-10]"),
-            (vec!["n-1.r2", "n-1.r1", "n-2.r1"], "n-1.r[1-2],n-2.r1"),
+            (vec!["n-1.r2", "n-1.r1", "n-2.r1"], "n-[1-2].r1,n-1.r2"),
             (vec!["alone-7", "other"], "alone-7,other"),
             (vec![], ""),
         ] {
