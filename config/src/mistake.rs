@@ -5,7 +5,7 @@ use crate::tree::{Located, Span};
 use std::{fmt, path::PathBuf};
 
 /// A point in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file.
     pub file: PathBuf,
@@ -28,7 +28,19 @@ impl fmt::Display for Place {
     }
 }
 
+/// Without the text of the line, which is for people to read.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({self})")
+    }
+}
+
 impl Place {
+    /// A file as a whole.
+    pub(crate) fn whole(file: PathBuf) -> Self {
+        Self { file, line: 0, column: 0, text: String::new(), caret: 0, width: 0 }
+    }
+
     /// The line with a caret under the place.
     fn snippet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.text.trim().is_empty() {
@@ -86,8 +98,7 @@ impl Mistake {
     }
 
     pub(crate) fn file(file: PathBuf, found: impl Into<String>, expected: &str) -> Self {
-        let source = Source { file, text: String::new() };
-        let place = source.place(Span::default());
+        let place = Place::whole(file);
         let (key, expected) = (String::new(), expected.to_owned());
         Self { place, key, found: found.into(), expected, hint: None, other: None }
     }
@@ -132,6 +143,19 @@ impl fmt::Display for Mistakes {
             write!(f, "\n{mistake}\n")?;
         }
         Ok(())
+    }
+}
+
+impl Mistakes {
+    /// A file that is used twice has its mistakes told once.
+    pub(crate) fn once_each(found: Vec<Mistake>) -> Self {
+        let mut mistakes: Vec<Mistake> = Vec::new();
+        for mistake in found {
+            if !mistakes.contains(&mistake) {
+                mistakes.push(mistake);
+            }
+        }
+        Self(mistakes)
     }
 }
 

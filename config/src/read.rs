@@ -104,8 +104,19 @@ impl<'a> Reader<'a> {
     }
 
     fn checked<T: Value>(&mut self, value: &Located, key: &Key) -> Option<T> {
-        let value = check::apply(key.spec.check, value, self)?;
-        T::read(&value, self)
+        let before = self.mistakes.len();
+        if let Some(value) = check::apply(key.spec.check, value, self) {
+            return T::read(&value, self);
+        }
+        if !value.items().is_empty() {
+            // What else is wrong with the items is told too, each only once.
+            let told: Vec<_> = self.mistakes[before..].iter().map(|m| m.key.clone()).collect();
+            let more = self.mistakes.len();
+            T::read(value, self);
+            let rest = self.mistakes.split_off(more);
+            self.mistakes.extend(rest.into_iter().filter(|m| !told.contains(&m.key)));
+        }
+        None
     }
 
     /// Says that a written key has no effect yet; what is below it need not say so again.
@@ -126,6 +137,13 @@ impl<'a> Reader<'a> {
         if self.quiet == 0 {
             self.notice(value.place(), &value.path, format!("{what}: not yet in effect"));
         }
+    }
+
+    /// Records that a key is missing because of what another says.
+    pub(crate) fn needed(&mut self, section: &Located, key: &str, why: impl Into<String>) {
+        let mut mistake = Mistake::new(section, format!("no `{key}`"), why);
+        mistake.key = section.below(key);
+        self.mistakes.push(mistake);
     }
 
     fn missing(&mut self, section: &Located, key: &Key, keys: &[Key]) {

@@ -69,6 +69,14 @@ impl Located {
         }
     }
 
+    /// The items of a list; none where this is something else.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.data {
+            Data::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// The value in words, as a mistake shows it.
     pub(crate) fn found(&self) -> String {
         let what = match &self.data {
@@ -125,16 +133,16 @@ fn shortened(text: &str) -> String {
 }
 
 /// Reads one YAML document. An empty one is null.
-pub(crate) fn parse(source: &Arc<Source>) -> Result<Located, Mistake> {
+pub(crate) fn parse(source: &Arc<Source>) -> Result<Located, Box<Mistake>> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: MAX_VALUES, max_events: 2 * MAX_VALUES },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
     };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text.0, options) {
         Ok(raw) => Ok(source.clone().locate(raw.value, span(raw.referenced), String::new())),
         Err(error) => {
             let at = error.location().map(span).unwrap_or_default();
-            Err(Mistake::syntax(source, at, &reason(&error)))
+            Err(Box::new(Mistake::syntax(source, at, &reason(&error))))
         }
     }
 }
