@@ -74,9 +74,8 @@ pub(crate) fn apply<'v>(
     cx: &mut Reader<'_>,
 ) -> Option<Cow<'v, Located>> {
     match (check, &at.data) {
-        (Check::Range(min, max), Data::Int(_)) => {
-            cx.integer(at, min, max).map(|_| Cow::Borrowed(at))
-        }
+        (_, Data::Null) => Some(Cow::Borrowed(at)),
+        (Check::Range(min, max), _) => cx.integer(at, min, max).map(|_| Cow::Borrowed(at)),
         (Check::Types(words), Data::List(items)) => {
             let types = items.iter().filter_map(|item| item.get("type"));
             // No short cut: all wrong types are told.

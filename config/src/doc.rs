@@ -17,7 +17,8 @@ pub struct KeyDoc {
     pub path: String,
     /// Its type.
     pub kind: String,
-    /// What is taken in its absence; none for a mandatory key.
+    /// What is taken in its absence, as YAML; `none` for nothing, empty for a section, whose
+    /// keys take their own defaults. `None` for a mandatory key.
     pub default: Option<String>,
     /// What its value must satisfy beyond its type.
     pub check: Option<String>,
@@ -93,8 +94,11 @@ fn joined(path: &str, key: &str) -> String {
 }
 
 fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: bool) -> KeyDoc {
+    let shape = (key.shape)();
     let default = match key.spec.need {
         Need::Mandatory => None,
+        // A section that is absent is as good as an empty one.
+        Need::Optional if matches!(shape, Shape::Section(_)) => Some(String::new()),
         Need::Optional => Some("none".to_owned()),
         Need::Default(yaml) => Some(yaml.split_whitespace().collect::<Vec<_>>().join(" ")),
     };
@@ -106,7 +110,7 @@ fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: boo
     KeyDoc {
         file,
         path: joined(path, key.name),
-        kind: (key.shape)().kind().into_owned(),
+        kind: shape.kind().into_owned(),
         default,
         check: key.spec.check.words().map(std::borrow::Cow::into_owned),
         meaning: key.doc.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -159,7 +163,7 @@ fn row(doc: &KeyDoc) -> String {
     };
     let default = match doc.default.as_deref() {
         None => "**mandatory**".to_owned(),
-        Some("none") => "none".to_owned(),
+        Some(words @ ("" | "none")) => words.to_owned(),
         Some(yaml) => format!("`{yaml}`"),
     };
     let marks = [doc.effect.as_str(), if doc.reloadable { "" } else { "restart" }];

@@ -1,8 +1,8 @@
 //! The machines: ranges unfolded, each name, address and MAC once.
 
 use crate::mistake::Mistake;
-use crate::model::cluster::Node;
 use crate::model::clusters::{Bmc, BmcKeys, ClusterKeys, NodeKeys};
+use crate::model::site::Node;
 
 use crate::model::remoteops::RemoteOps;
 use crate::ranges::expand;

@@ -1,13 +1,14 @@
 //! A configuration directory, read whole: all files, all mistakes.
 
 use crate::inventory::{self, Taken};
-use crate::mistake::{Mistake, Mistakes, Notice, Place};
+use crate::mistake::{Mistake, Mistakes, Notice, Place, in_order};
 use crate::model::client::Client;
-use crate::model::cluster::{Cluster, ClusterFile, Config};
+use crate::model::cluster::ClusterFile;
 use crate::model::clusters::{ClusterKeys, ClustersKeys};
 use crate::model::command::NodeCommands;
 use crate::model::netboot::DhcpMode;
 use crate::model::server::Server;
+use crate::model::site::{Cluster, Config};
 use crate::read::{Reader, Value, nearest};
 use crate::snippet::Source;
 use crate::tree::{Data, Located, parse};
@@ -61,6 +62,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Mistakes> {
                 cluster.file.remoteops.connect(&server.external.default_connector);
             }
             let config = Config { dir: dir.to_owned(), version, server, clusters };
+            in_order(&mut cx.notices, |notice| &notice.place);
             Ok(Loaded { config, notices: cx.notices })
         }
         _ => Err(Mistakes::once_each(cx.mistakes)),
@@ -77,7 +79,7 @@ pub fn load_client(dir: &Path) -> Result<LoadedClient, Mistakes> {
         .and_then(|tree| Client::read(&tree, &mut cx));
     match client {
         Some(client) if cx.mistakes.is_empty() => Ok(LoadedClient { client, notices: cx.notices }),
-        _ => Err(Mistakes(cx.mistakes)),
+        _ => Err(Mistakes::once_each(cx.mistakes)),
     }
 }
 

@@ -86,15 +86,9 @@ impl Mistake {
         }
     }
 
-    pub(crate) fn syntax(source: &Source, at: Span, reason: &str) -> Self {
-        Self {
-            place: source.place(at),
-            key: String::new(),
-            found: reason.to_owned(),
-            expected: "one YAML document".to_owned(),
-            hint: None,
-            other: None,
-        }
+    pub(crate) fn syntax(source: &Source, at: Span, found: String, expected: &str) -> Self {
+        let (place, key, expected) = (source.place(at), String::new(), expected.to_owned());
+        Self { place, key, found, expected, hint: None, other: None }
     }
 
     pub(crate) fn file(file: PathBuf, found: impl Into<String>, expected: &str) -> Self {
@@ -155,8 +149,23 @@ impl Mistakes {
                 mistakes.push(mistake);
             }
         }
+        in_order(&mut mistakes, |mistake| &mistake.place);
         Self(mistakes)
     }
+}
+
+/// Sorts by place: files as they came, and in each from top to bottom.
+pub(crate) fn in_order<T>(items: &mut [T], place: fn(&T) -> &Place) {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for item in &*items {
+        if !files.contains(&place(item).file) {
+            files.push(place(item).file.clone());
+        }
+    }
+    items.sort_by_cached_key(|item| {
+        let at = place(item);
+        (files.iter().position(|file| *file == at.file), at.line, at.column)
+    });
 }
 
 impl std::error::Error for Mistakes {}

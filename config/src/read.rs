@@ -198,13 +198,14 @@ impl<'a> Reader<'a> {
 
     /// A whole number in a range.
     pub(crate) fn integer(&mut self, at: &Located, min: i128, max: i128) -> Option<i128> {
-        match at.data {
-            Data::Int(value) if (min..=max).contains(&value) => Some(value),
-            _ => {
-                self.wrong(at, check::range_in_words(min, max));
-                None
-            }
-        }
+        let hint = match &at.data {
+            Data::Int(value) if (min..=max).contains(value) => return Some(*value),
+            Data::Text(text) if text.parse::<i64>().is_ok() => Some("write it without quotes"),
+            _ => None,
+        };
+        let mistake = Mistake::new(at, at.found(), check::range_in_words(min, max));
+        self.mistakes.push(mistake.hint(hint.map(str::to_owned)));
+        None
     }
 
     /// The items of a list; absent means none.

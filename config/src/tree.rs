@@ -142,17 +142,23 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<Located, Box<Mistake>> {
         Ok(raw) => Ok(source.clone().locate(raw.value, span(raw.referenced), String::new())),
         Err(error) => {
             let at = error.location().map(span).unwrap_or_default();
-            Err(Box::new(Mistake::syntax(source, at, &reason(&error))))
+            let (found, expected) = reason(&error);
+            Err(Box::new(Mistake::syntax(source, at, found, expected)))
         }
     }
 }
 
-/// The parser's words for what is wrong, without its own place and snippet.
-fn reason(error: &serde_saphyr::Error) -> String {
+/// What the parser found, without its own place and snippet, and what it expected.
+fn reason(error: &serde_saphyr::Error) -> (String, &'static str) {
     let text = error.without_snippet().to_string();
-    let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
-    let text = text.split("; use from_str_multiple").next().unwrap_or_default();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
+    let (found, expected) = if let Some((text, _)) = text.split_once(", set DuplicateKeyPolicy") {
+        (text, "each key once")
+    } else if let Some((text, _)) = text.split_once("; use from_str_multiple") {
+        (text, "one YAML document")
+    } else {
+        (text.as_str(), "well-formed YAML")
+    };
+    (found.split(" at line ").next().unwrap_or_default().to_owned(), expected)
 }
 
 fn span(location: serde_saphyr::Location) -> Span {

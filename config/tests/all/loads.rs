@@ -19,7 +19,7 @@ fn a_small_complete_site() {
     let pxe = &config.server.pxe;
     assert_eq!(pxe.networkboot, pxe.dhcp);
     assert_eq!(pxe.localboot.method, Method::GrubPxe);
-    assert_eq!(pxe.localboot.profiles_dir, site.path("tftp/grub.cfg"));
+    assert_eq!(pxe.localboot.profiles_dir, site.path("etc/../tftp/grub.cfg"));
     assert!(!config.server.netboot.serves_profiles());
     assert_eq!(config.server.netboot.dhcp.mode, DhcpMode::Off);
 
@@ -163,15 +163,22 @@ fn what_has_no_effect_is_said_once_per_key() {
         "windows: {reboot: {size: 50, sleep_time: 2}}",
         "windows: {rebot: {size: 50}}",
     );
-    assert_eq!(
-        site.notices("server.conf"),
-        [
-            "ROOT/etc/server.conf:1:11: database: has no effect: replaced by the embedded store",
-            "ROOT/etc/server.conf:2:16: rights/kind: not yet in effect",
-            "ROOT/etc/server.conf:2:36: rights/almighty_users: not yet in effect",
-            "ROOT/etc/server.conf:9:28: network/server_hostname: not yet in effect",
-        ]
-    );
+    let expected = [
+        "1:11: database: has no effect: replaced by the embedded store",
+        "2:16: rights/kind: not yet in effect",
+        "2:36: rights/almighty_users: not yet in effect",
+        "4:3: authentication: not yet in effect",
+        "6:27: security/secure_server: not yet in effect",
+        "7:17: logs/logfile: not yet in effect",
+        "7:49: logs/debugfile: not yet in effect",
+        "9:28: network/server_hostname: not yet in effect",
+        "10:11: windows/rebot: unknown key, ignored, did you mean `reboot`?",
+        "17:16: pxe/dhcp/userfiles: not yet in effect",
+        "19:8: hooks: not yet in effect",
+        "20:37: external/taktuk/auto_propagate: has no effect: replaced by our own ssh sessions",
+    ];
+    let told = site.notices("server.conf");
+    assert_eq!(told, expected.map(|text| format!("ROOT/etc/server.conf:{text}")));
 }
 
 #[test]
@@ -188,7 +195,7 @@ fn a_timeout_that_is_an_expression_waits() {
     assert_eq!(
         site.notices("alpha-cluster.conf"),
         [
-            "ROOT/etc/alpha-cluster.conf:7:20: timeouts/reboot: an expression (the default is used): not yet in effect",
+            "ROOT/etc/alpha-cluster.conf:8:20: timeouts/reboot: an expression (the default is used): not yet in effect",
         ]
     );
 }

@@ -11,23 +11,23 @@ const SERVER: &str = r#"database: {kind: mysql, host: 127.0.0.1, name: deploy3, 
 rights: {kind: db, almighty_users: "root,deploy"}
 authentication:
   acl: {whitelist: [localhost]}
-  http_basic: {dbfile: ROOT/etc/htpasswd, whitelist: []}
+  http_basic: {dbfile: htpasswd, whitelist: []}
 security: {secure_server: false}
-logs: {logfile: ROOT/log/kadeploy.log, debugfile: ROOT/log/kadeploy.debug}
-cache: {directory: ROOT/cache, size: 100}
+logs: {logfile: ../log/kadeploy.log, debugfile: ../log/kadeploy.debug}
+cache: {directory: ../cache, size: 100}
 network: {server_hostname: localhost, ports: {kadeploy_server: 25390, ssh: 22, test_deploy_env: 25391}}
 windows: {reboot: {size: 50, sleep_time: 2}}
 pxe:
   dhcp:
     method: PXElinux
-    repository: ROOT/tftp
+    repository: ../tftp
     export: {kind: tftp, server: 10.0.0.1}
     profiles: {directory: pxelinux.cfg, filename: ip_hex}
     userfiles: {directory: userfiles, max_size: 50}
-  localboot: {method: GrubPXE, binary: grubpxe.0, repository: ROOT/tftp, profiles: {directory: grub.cfg, filename: ip}}
+  localboot: {method: GrubPXE, binary: grubpxe.0, repository: ../tftp, profiles: {directory: grub.cfg, filename: ip}}
 hooks: {end_of_power: ROOT/hook.sh WORKFLOW_ID}
 external: {taktuk: {auto_propagate: false}}
-state_dir: ROOT/state
+state_dir: ../state
 "#;
 
 const CLUSTERS: &str = r#"clusters:
