@@ -62,7 +62,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Mistakes> {
                 cluster.file.remoteops.connect(&server.external.default_connector);
             }
             let config = Config { dir: dir.to_owned(), version, server, clusters };
-            in_order(&mut cx.notices, |notice| &notice.place);
+            in_order(&mut cx.notices, |notice| (&notice.place, &notice.key));
             Ok(Loaded { config, notices: cx.notices })
         }
         _ => Err(Mistakes::once_each(cx.mistakes)),

@@ -141,30 +141,25 @@ impl fmt::Display for Mistakes {
 }
 
 impl Mistakes {
-    /// A file that is used twice has its mistakes told once.
-    pub(crate) fn once_each(found: Vec<Mistake>) -> Self {
-        let mut mistakes: Vec<Mistake> = Vec::new();
-        for mistake in found {
-            if !mistakes.contains(&mistake) {
-                mistakes.push(mistake);
-            }
-        }
-        in_order(&mut mistakes, |mistake| &mistake.place);
-        Self(mistakes)
+    /// In order; a file that is used twice has its mistakes told once.
+    pub(crate) fn once_each(mut found: Vec<Mistake>) -> Self {
+        in_order(&mut found, |mistake| (&mistake.place, &mistake.key));
+        found.dedup();
+        Self(found)
     }
 }
 
-/// Sorts by place: files as they came, and in each from top to bottom.
-pub(crate) fn in_order<T>(items: &mut [T], place: fn(&T) -> &Place) {
+/// Sorts by place: files as they came, each from top to bottom; then by key.
+pub(crate) fn in_order<T>(items: &mut [T], place: fn(&T) -> (&Place, &str)) {
     let mut files: Vec<PathBuf> = Vec::new();
     for item in &*items {
-        if !files.contains(&place(item).file) {
-            files.push(place(item).file.clone());
+        if !files.contains(&place(item).0.file) {
+            files.push(place(item).0.file.clone());
         }
     }
     items.sort_by_cached_key(|item| {
-        let at = place(item);
-        (files.iter().position(|file| *file == at.file), at.line, at.column)
+        let (at, key) = place(item);
+        (files.iter().position(|file| *file == at.file), at.line, at.column, key.to_owned())
     });
 }
 

@@ -86,20 +86,37 @@ impl<'a> Reader<'a> {
         let key = keys.iter().find(|key| key.name == name)?;
         let written = section.get(name).filter(|value| !matches!(value.data, Data::Null));
         let Some(value) = written else {
-            let value = match key.spec.need {
-                Need::Mandatory => {
-                    self.missing(section, key, keys);
-                    return None;
-                }
-                Need::Optional => Located::absent(section, name, Data::Null),
-                Need::Default(yaml) => Located::default(section, name, yaml),
-            };
-            return self.checked(&value, key);
+            return self.unwritten(section, key, keys);
         };
         let quiet = self.tell_effect(value, key);
         self.quiet += usize::from(quiet);
         let read = self.checked(value, key);
         self.quiet -= usize::from(quiet);
+        read
+    }
+
+    /// The value of a key that is not there. Where that is a mistake, the hint is the
+    /// unknown key that was meant as this one.
+    fn unwritten<T: Value>(&mut self, section: &Located, key: &Key, keys: &[Key]) -> Option<T> {
+        let value = match key.spec.need {
+            Need::Mandatory => {
+                let kind = (key.shape)().kind();
+                let mistake =
+                    Mistake::new(section, "no such key", format!("a mandatory key: {kind}"));
+                self.mistakes.push(
+                    Mistake { key: section.below(key.name), ..mistake }
+                        .hint(meant_as(section, key, keys)),
+                );
+                return None;
+            }
+            Need::Optional => Located::absent(section, key.name, Data::Null),
+            Need::Default(yaml) => Located::default(section, key.name, yaml),
+        };
+        let before = self.mistakes.len();
+        let read = self.checked(&value, key);
+        for mistake in &mut self.mistakes[before..] {
+            mistake.hint = mistake.hint.take().or_else(|| meant_as(section, key, keys));
+        }
         read
     }
 
@@ -143,21 +160,6 @@ impl<'a> Reader<'a> {
     pub(crate) fn needed(&mut self, section: &Located, key: &str, why: impl Into<String>) {
         let mut mistake = Mistake::new(section, format!("no `{key}`"), why);
         mistake.key = section.below(key);
-        self.mistakes.push(mistake);
-    }
-
-    fn missing(&mut self, section: &Located, key: &Key, keys: &[Key]) {
-        let kind = (key.shape)().kind();
-        let known = |name: &str| keys.iter().any(|key| key.name == name);
-        let typo = match &section.data {
-            Data::Map(entries) => {
-                nearest(key.name, entries.iter().map(|e| e.key.as_str()).filter(|k| !known(k)))
-            }
-            _ => None,
-        };
-        let mut mistake = Mistake::new(section, "no such key", format!("a mandatory key: {kind}"))
-            .hint(typo.map(|typo| format!("`{typo}` may be meant as `{}`", key.name)));
-        mistake.key = section.below(key.name);
         self.mistakes.push(mistake);
     }
 
@@ -219,6 +221,14 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// The unknown key of a section that was most likely meant as `key`.
+fn meant_as(section: &Located, key: &Key, keys: &[Key]) -> Option<String> {
+    let Data::Map(entries) = &section.data else { return None };
+    let known = |name: &str| keys.iter().any(|key| key.name == name);
+    let unknown = entries.iter().map(|entry| entry.key.as_str()).filter(|name| !known(name));
+    nearest(key.name, unknown).map(|typo| format!("`{typo}` may be meant as `{}`", key.name))
 }
 
 /// The known name that a person most likely meant.

@@ -2,70 +2,68 @@
 
 use crate::site::Site;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// Keys of `server.conf` that lie far from one another.
 const KEYS: [&str; 6] =
     ["network", "verbosity", "environments", "autoclean_threshold", "external", "netboot"];
 
+/// Keys of all files that hold sections, lists and values.
+const NESTED: [&str; 30] = [
+    "pxe",
+    "dhcp",
+    "repository",
+    "userfiles",
+    "netboot",
+    "clusters",
+    "name",
+    "nodes",
+    "address",
+    "mac",
+    "bmc",
+    "boot",
+    "kernels",
+    "deploy",
+    "remoteops",
+    "reboot",
+    "cmd",
+    "automata",
+    "macrosteps",
+    "SetDeploymentEnv",
+    "type",
+    "microsteps",
+    "pre-ops",
+    "timeouts",
+    "partitioning",
+    "partitions",
+    "authentication",
+    "ident",
+    "passwd",
+    "x",
+];
+
 /// A YAML value in flow form, with keys that exist among those that do not.
 fn tree() -> impl Strategy<Value = String> {
+    let words = ["true", "~", "0.5", "off", "/dev/sda", "Dummy", "n-[1-3]", "10.0.0.[1-3]"];
     let leaf = prop_oneof![
-        "[a-z0-9/.:\\[\\]{}&*,'\"-]{0,12}".prop_map(|text| format!("{text:?}")),
+        r"[a-z0-9/.:\[\]{}&*,'-]{0,12}".prop_map(|text| format!("{text:?}")),
         any::<i64>().prop_map(|n| n.to_string()),
-        prop_oneof![
-            Just("true"),
-            Just("~"),
-            Just("0.5"),
-            Just("off"),
-            Just("/dev/sda"),
-            Just("Dummy")
-        ]
-        .prop_map(str::to_owned),
+        prop::sample::select(words.to_vec()).prop_map(|word| format!("{word:?}")),
+        prop::sample::select(words[..4].to_vec()).prop_map(str::to_owned),
     ];
-    let keys = [
-        "pxe",
-        "dhcp",
-        "repository",
-        "userfiles",
-        "netboot",
-        "clusters",
-        "name",
-        "nodes",
-        "address",
-        "mac",
-        "bmc",
-        "boot",
-        "kernels",
-        "deploy",
-        "remoteops",
-        "reboot",
-        "cmd",
-        "automata",
-        "macrosteps",
-        "SetDeploymentEnv",
-        "type",
-        "microsteps",
-        "pre-ops",
-        "timeouts",
-        "partitioning",
-        "partitions",
-        "authentication",
-        "ident",
-        "passwd",
-        "x",
-    ];
-    leaf.prop_recursive(6, 60, 6, move |inner| {
-        let map =
-            prop::collection::btree_map(prop::sample::select(keys.to_vec()), inner.clone(), 0..6);
+    leaf.prop_recursive(6, 60, 6, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..4);
+        let map = prop::collection::btree_map(prop::sample::select(NESTED.to_vec()), inner, 0..6);
         prop_oneof![
-            prop::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
-            map.prop_map(|map| {
-                let entries: Vec<_> =
-                    map.into_iter().map(|(key, value)| format!("{key}: {value}")).collect();
-                format!("{{{}}}", entries.join(", "))
-            }),
+            list.prop_map(|items| format!("[{}]", items.join(", "))),
+            map.prop_map(flow_map)
         ]
     })
+}
+
+fn flow_map(map: BTreeMap<&str, String>) -> String {
+    let entries: Vec<_> = map.into_iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    format!("{{{}}}", entries.join(", "))
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use crate::site::Site;
 use config::model::{DhcpMode, InstanceKind, Level, Method, RemoteAction, Timeout};
 use config::{BmcDriver, Firmware, Platform, expand, substitute};
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 #[test]
 fn a_small_complete_site() {
@@ -235,4 +235,27 @@ fn secrets_are_not_shown() {
     let loaded = site.loaded();
     assert_eq!(loaded.config.server.database.as_ref().unwrap().passwd.expose(), "hunter2");
     assert!(!format!("{loaded:?}").contains("hunter2"));
+}
+
+#[test]
+fn ten_thousand_nodes() {
+    let site = Site::new();
+    let mut clusters =
+        String::from("clusters:\n- name: big\n  conf_file: alpha-cluster.conf\n  nodes:\n");
+    let mut commands = String::new();
+    for n in 0..10_000 {
+        let (high, low) = (n / 200, n % 200);
+        let _ = writeln!(
+            clusters,
+            "  - {{name: n-{n}.lan, address: 10.0.{high}.{low}, mac: '52:54:00:00:{high:02x}:{low:02x}'}}"
+        );
+        let _ = writeln!(commands, "n-{n}.lan: {{reboot_hard: pdu {n}}}");
+    }
+    site.write("clusters.conf", &clusters);
+    site.write("command.conf", &commands);
+    let config = site.loaded().config;
+    let last = config.clusters[0].nodes.last().unwrap();
+    assert_eq!(config.nodes().count(), 10_000);
+    let own = last.commands.command(RemoteAction::Reboot, Level::Hard).unwrap();
+    assert_eq!(own.text, "pdu 9999");
 }

@@ -4,4 +4,5 @@ mod docs;
 mod fuzz;
 mod loads;
 mod mistakes;
+#[cfg(test)]
 mod site;
