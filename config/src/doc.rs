@@ -47,7 +47,7 @@ fn files() -> [(&'static str, Shape); 5] {
 pub fn explain(key_path: &str) -> Option<KeyDoc> {
     let (file, path) = key_path.split_once(':').map_or((None, key_path), |(f, p)| (Some(f), p));
     let wanted: Vec<_> = path.split('/').collect();
-    all().into_iter().find(|doc| {
+    all(Repeats::Told).into_iter().find(|doc| {
         let here: Vec<_> = doc.path.split('/').collect();
         let same = |(have, want): (&&str, &&str)| *have == "*" || have == want;
         file.is_none_or(|file| file == doc.file)
@@ -56,35 +56,58 @@ pub fn explain(key_path: &str) -> Option<KeyDoc> {
     })
 }
 
+/// What is done about a section that occurs a second time in a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    Told,
+    ReferredTo,
+}
+
 /// Every key of every file, in the order of the declarations.
-fn all() -> Vec<KeyDoc> {
+fn all(repeats: Repeats) -> Vec<KeyDoc> {
     let mut docs = Vec::new();
     for (file, shape) in files() {
-        walk(file, "", &shape, "", true, &mut docs);
+        let mut walk = Walk { file, repeats, seen: Vec::new(), docs: Vec::new() };
+        walk.shape("", &shape, "", true);
+        docs.append(&mut walk.docs);
     }
     docs
 }
 
-fn walk(
+/// A walk over the keys of a file.
+struct Walk {
     file: &'static str,
-    path: &str,
-    shape: &Shape,
-    outer_effect: &str,
-    outer_reload: bool,
-    docs: &mut Vec<KeyDoc>,
-) {
-    match shape {
-        Shape::Leaf(_) => (),
-        Shape::List(of) | Shape::Named(of) => {
-            walk(file, &joined(path, "*"), of, outer_effect, outer_reload, docs);
-        }
-        Shape::Section(keys) => {
-            for key in *keys {
-                let doc = describe(file, path, key, outer_effect, outer_reload);
-                let (path, effect, reload) = (doc.path.clone(), doc.effect.clone(), doc.reloadable);
-                docs.push(doc);
-                walk(file, &path, &(key.shape)(), &effect, reload, docs);
+    repeats: Repeats,
+    /// Sections met so far, and where.
+    seen: Vec<(*const Key, String)>,
+    docs: Vec<KeyDoc>,
+}
+
+impl Walk {
+    fn shape(&mut self, path: &str, shape: &Shape, effect: &str, reload: bool) {
+        match shape {
+            Shape::Leaf(_) => (),
+            Shape::List(of) | Shape::Named(of) => {
+                self.shape(&joined(path, "*"), of, effect, reload);
             }
+            Shape::Section(keys) => self.section(path, keys, effect, reload),
+        }
+    }
+
+    fn section(&mut self, path: &str, keys: &'static [Key], effect: &str, reload: bool) {
+        let first = self.seen.iter().find(|(seen, _)| *seen == keys.as_ptr());
+        if let (Some((_, first)), Repeats::ReferredTo, Some(doc)) =
+            (first, self.repeats, self.docs.last_mut())
+        {
+            let _ = write!(doc.meaning, " Its keys are those of `{first}`.");
+            return;
+        }
+        self.seen.push((keys.as_ptr(), path.to_owned()));
+        for key in keys {
+            let doc = describe(self.file, path, key, effect, reload);
+            let (path, effect, reload) = (doc.path.clone(), doc.effect.clone(), doc.reloadable);
+            self.docs.push(doc);
+            self.shape(&path, &(key.shape)(), &effect, reload);
         }
     }
 }
@@ -122,7 +145,7 @@ fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: boo
 /// All keys in Markdown: `docs/configuration.md`.
 pub fn documentation() -> String {
     let mut text = String::from(INTRODUCTION);
-    let docs = all();
+    let docs = all(Repeats::ReferredTo);
     for (file, shape) in files() {
         let _ = write!(text, "\n## {file}\n\n");
         if let Shape::Named(of) = &shape {

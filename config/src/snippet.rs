@@ -61,6 +61,10 @@ fn secret_value(line: &str) -> Option<usize> {
     line.match_indices(':').map(|(at, _)| at).find_map(|at| {
         let key = line[..at].trim_end_matches([' ', '"', '\'']);
         let key = &key[key.trim_end_matches(is_word).len()..];
+        // Most keys are told apart by their length; the distance costs.
+        if !(5..=10).contains(&key.len()) {
+            return None;
+        }
         let near = |word| strsim::damerau_levenshtein(&key.to_ascii_lowercase(), word) <= 2;
         (near("passwd") || near("password")).then_some(at + 1)
     })
