@@ -2,7 +2,7 @@
 
 use crate::mistake::Mistake;
 use crate::read::Reader;
-use crate::tree::{Data, Located};
+use crate::tree::{Data, Entry, Located};
 use rustix::fs::{Access, access};
 use std::{
     borrow::Cow,
@@ -31,6 +31,9 @@ pub(crate) enum Check {
     Directory,
     /// A directory that can be read and written, or created.
     NewDirectory,
+    /// A section that may be shortened: `off` for none, `on` for its defaults, a text for
+    /// this key of it.
+    Short(&'static str),
     /// A command line whose program, where it can be found, can be executed.
     Command,
 }
@@ -44,6 +47,7 @@ impl Check {
             Self::OneOf(words) => crate::read::one_of(words).into(),
             Self::Types(words) => format!("`type`: {}", crate::read::one_of(words)).into(),
             Self::Text(_, words) => words.into(),
+            Self::Short(key) => format!("may be `off`, `on`, or its `{key}` alone").into(),
             Self::File => "readable file, relative to the configuration directory".into(),
             Self::NewFile => "file that can be written or created".into(),
             Self::Directory => "existing directory".into(),
@@ -70,15 +74,15 @@ pub(crate) fn apply<'v>(
     cx: &mut Reader<'_>,
 ) -> Option<Cow<'v, Located>> {
     match (check, &at.data) {
-        (Check::Range(min, max), Data::Int(_)) => {
-            cx.integer(at, min, max).map(|_| Cow::Borrowed(at))
-        }
+        (_, Data::Null) => Some(Cow::Borrowed(at)),
+        (Check::Range(min, max), _) => cx.integer(at, min, max).map(|_| Cow::Borrowed(at)),
         (Check::Types(words), Data::List(items)) => {
             let types = items.iter().filter_map(|item| item.get("type"));
             // No short cut: all wrong types are told.
             let wrong = types.filter(|kind| cx.word(kind, words).is_none()).count();
             (wrong == 0).then_some(Cow::Borrowed(at))
         }
+        (Check::Short(key), _) => Some(Cow::Owned(in_full(key, at))),
         (_, Data::Text(text)) if text.is_empty() => Some(Cow::Borrowed(at)),
         (Check::OneOf(words), Data::Text(_)) => cx.word(at, words).map(|_| Cow::Borrowed(at)),
         (Check::Text(holds, words), Data::Text(text)) => {
@@ -104,6 +108,20 @@ pub(crate) fn apply<'v>(
         // The type is wrong, which the reader says.
         _ => Some(Cow::Borrowed(at)),
     }
+}
+
+/// A section written short, as if it were written in full.
+fn in_full(key: &str, at: &Located) -> Located {
+    let data = match &at.data {
+        Data::Bool(false) => Data::Null,
+        Data::Bool(true) => Data::Map(Vec::new()),
+        Data::Text(_) => {
+            let value = Located { path: at.below(key), ..at.clone() };
+            Data::Map(vec![Entry { key: key.to_owned(), span: at.span, value }])
+        }
+        other => other.clone(),
+    };
+    Located { data, ..at.clone() }
 }
 
 /// Why a demand on the machine's files is not met: what is there, and what should be.

@@ -17,7 +17,8 @@ pub struct KeyDoc {
     pub path: String,
     /// Its type.
     pub kind: String,
-    /// What is taken in its absence; none for a mandatory key.
+    /// What is taken in its absence, as YAML; `none` for nothing, empty for a section, whose
+    /// keys take their own defaults. `None` for a mandatory key.
     pub default: Option<String>,
     /// What its value must satisfy beyond its type.
     pub check: Option<String>,
@@ -46,7 +47,7 @@ fn files() -> [(&'static str, Shape); 5] {
 pub fn explain(key_path: &str) -> Option<KeyDoc> {
     let (file, path) = key_path.split_once(':').map_or((None, key_path), |(f, p)| (Some(f), p));
     let wanted: Vec<_> = path.split('/').collect();
-    all().into_iter().find(|doc| {
+    all(Repeats::Told).into_iter().find(|doc| {
         let here: Vec<_> = doc.path.split('/').collect();
         let same = |(have, want): (&&str, &&str)| *have == "*" || have == want;
         file.is_none_or(|file| file == doc.file)
@@ -55,35 +56,58 @@ pub fn explain(key_path: &str) -> Option<KeyDoc> {
     })
 }
 
+/// What is done about a section that occurs a second time in a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    Told,
+    ReferredTo,
+}
+
 /// Every key of every file, in the order of the declarations.
-fn all() -> Vec<KeyDoc> {
+fn all(repeats: Repeats) -> Vec<KeyDoc> {
     let mut docs = Vec::new();
     for (file, shape) in files() {
-        walk(file, "", &shape, "", true, &mut docs);
+        let mut walk = Walk { file, repeats, seen: Vec::new(), docs: Vec::new() };
+        walk.shape("", &shape, "", true);
+        docs.append(&mut walk.docs);
     }
     docs
 }
 
-fn walk(
+/// A walk over the keys of a file.
+struct Walk {
     file: &'static str,
-    path: &str,
-    shape: &Shape,
-    outer_effect: &str,
-    outer_reload: bool,
-    docs: &mut Vec<KeyDoc>,
-) {
-    match shape {
-        Shape::Leaf(_) => (),
-        Shape::List(of) | Shape::Named(of) => {
-            walk(file, &joined(path, "*"), of, outer_effect, outer_reload, docs);
-        }
-        Shape::Section(keys) => {
-            for key in *keys {
-                let doc = describe(file, path, key, outer_effect, outer_reload);
-                let (path, effect, reload) = (doc.path.clone(), doc.effect.clone(), doc.reloadable);
-                docs.push(doc);
-                walk(file, &path, &(key.shape)(), &effect, reload, docs);
+    repeats: Repeats,
+    /// Sections met so far, and where.
+    seen: Vec<(*const Key, String)>,
+    docs: Vec<KeyDoc>,
+}
+
+impl Walk {
+    fn shape(&mut self, path: &str, shape: &Shape, effect: &str, reload: bool) {
+        match shape {
+            Shape::Leaf(_) => (),
+            Shape::List(of) | Shape::Named(of) => {
+                self.shape(&joined(path, "*"), of, effect, reload);
             }
+            Shape::Section(keys) => self.section(path, keys, effect, reload),
+        }
+    }
+
+    fn section(&mut self, path: &str, keys: &'static [Key], effect: &str, reload: bool) {
+        let first = self.seen.iter().find(|(seen, _)| *seen == keys.as_ptr());
+        if let (Some((_, first)), Repeats::ReferredTo, Some(doc)) =
+            (first, self.repeats, self.docs.last_mut())
+        {
+            let _ = write!(doc.meaning, " Its keys are those of `{first}`.");
+            return;
+        }
+        self.seen.push((keys.as_ptr(), path.to_owned()));
+        for key in keys {
+            let doc = describe(self.file, path, key, effect, reload);
+            let (path, effect, reload) = (doc.path.clone(), doc.effect.clone(), doc.reloadable);
+            self.docs.push(doc);
+            self.shape(&path, &(key.shape)(), &effect, reload);
         }
     }
 }
@@ -93,8 +117,11 @@ fn joined(path: &str, key: &str) -> String {
 }
 
 fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: bool) -> KeyDoc {
+    let shape = (key.shape)();
     let default = match key.spec.need {
         Need::Mandatory => None,
+        // A section that is absent is as good as an empty one.
+        Need::Optional if matches!(shape, Shape::Section(_)) => Some(String::new()),
         Need::Optional => Some("none".to_owned()),
         Need::Default(yaml) => Some(yaml.split_whitespace().collect::<Vec<_>>().join(" ")),
     };
@@ -106,7 +133,7 @@ fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: boo
     KeyDoc {
         file,
         path: joined(path, key.name),
-        kind: (key.shape)().kind().into_owned(),
+        kind: shape.kind().into_owned(),
         default,
         check: key.spec.check.words().map(std::borrow::Cow::into_owned),
         meaning: key.doc.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -118,7 +145,7 @@ fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: boo
 /// All keys in Markdown: `docs/configuration.md`.
 pub fn documentation() -> String {
     let mut text = String::from(INTRODUCTION);
-    let docs = all();
+    let docs = all(Repeats::ReferredTo);
     for (file, shape) in files() {
         let _ = write!(text, "\n## {file}\n\n");
         if let Shape::Named(of) = &shape {
@@ -159,7 +186,7 @@ fn row(doc: &KeyDoc) -> String {
     };
     let default = match doc.default.as_deref() {
         None => "**mandatory**".to_owned(),
-        Some("none") => "none".to_owned(),
+        Some(words @ ("" | "none")) => words.to_owned(),
         Some(yaml) => format!("`{yaml}`"),
     };
     let marks = [doc.effect.as_str(), if doc.reloadable { "" } else { "restart" }];

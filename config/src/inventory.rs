@@ -1,63 +1,49 @@
 //! The machines: ranges unfolded, each name, address and MAC once.
 
-use crate::mistake::{Mistake, Place};
-use crate::model::cluster::{Cluster, ClusterFile, Node};
+use crate::mistake::Mistake;
 use crate::model::clusters::{Bmc, BmcKeys, ClusterKeys, NodeKeys};
+use crate::model::site::Node;
+
 use crate::model::remoteops::RemoteOps;
 use crate::ranges::expand;
 use crate::read::Reader;
+use crate::snippet::Source;
 use crate::substitute::is_name;
-use crate::tree::{Data, Located};
-use std::{collections::HashMap, net::Ipv4Addr};
+use crate::tree::{Located, Span};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
 
 /// What was given to somebody, by kind and value, and where.
 #[derive(Default)]
-pub(crate) struct Taken(HashMap<(&'static str, String), Place>);
+pub(crate) struct Taken(HashMap<(&'static str, String), (Arc<Source>, Span)>);
 
 impl Taken {
     /// Records that a name, an address... is in use; a second use is a mistake.
     fn claim(&mut self, what: &'static str, value: &str, at: &Located, cx: &mut Reader<'_>) {
         let key = (what, value.to_owned());
-        if let Some(first) = self.0.get(&key) {
+        if let Some((source, span)) = self.0.get(&key) {
             let found = format!("the {what} `{value}` a second time");
             let mistake = Mistake::new(at, found, format!("each {what} once"));
-            cx.mistakes.push(mistake.other(first.clone()));
+            cx.mistakes.push(mistake.other(source.place(*span)));
         } else {
-            self.0.insert(key, at.place());
+            self.0.insert(key, (Arc::clone(&at.source), at.span));
         }
     }
 }
 
-/// A cluster from its entry `at` and its file.
-pub(crate) fn cluster(
-    keys: ClusterKeys,
-    file: ClusterFile,
+/// The machines of a cluster, from its entry `at` in `clusters.conf`.
+pub(crate) fn nodes(
+    keys: &ClusterKeys,
     at: &Located,
     taken: &mut Taken,
     cx: &mut Reader<'_>,
-) -> Cluster {
+) -> Vec<Node> {
     taken.claim("cluster name", &keys.name, at.get("name").unwrap_or(at), cx);
-    let entries = match at.get("nodes").map(|nodes| &nodes.data) {
-        Some(Data::List(entries)) => entries.as_slice(),
-        _ => &[],
-    };
-    let mut nodes = Vec::new();
-    for (keys, at) in keys.nodes.iter().zip(entries) {
-        nodes.extend(unfold(keys, at, taken, cx).unwrap_or_default());
-    }
+    let entries = at.get("nodes").map_or(&[][..], Located::items);
     if entries.is_empty() {
         cx.wrong(at.get("nodes").unwrap_or(at), "at least one node");
     }
-    Cluster {
-        name: keys.name,
-        prefix: keys.prefix,
-        conf_file: keys.conf_file,
-        platform: keys.platform,
-        sim: keys.sim,
-        require_reboot_proof: keys.require_reboot_proof,
-        nodes,
-        file,
-    }
+    let unfolded = keys.nodes.iter().zip(entries);
+    unfolded.flat_map(|(keys, at)| unfold(keys, at, taken, cx).unwrap_or_default()).collect()
 }
 
 /// The machines of one entry.
@@ -116,7 +102,8 @@ fn unfold(
 fn range(text: &str, at: &Located, cx: &mut Reader<'_>) -> Option<Vec<String>> {
     expand(text)
         .map_err(|error| {
-            cx.mistake(at, format!("{text:?}: {error}"), "a name, or a range such as `n-[1-9].lan`")
+            let expected = "a name, or a range such as `n-[1-9].lan`";
+            cx.mistake(at, format!("{text:?}: {error}"), expected);
         })
         .ok()
 }

@@ -1,16 +1,19 @@
 //! A configuration directory, read whole: all files, all mistakes.
 
 use crate::inventory::{self, Taken};
-use crate::mistake::{Mistake, Mistakes, Notice};
+use crate::mistake::{Mistake, Mistakes, Notice, Place, in_order};
 use crate::model::client::Client;
-use crate::model::cluster::{Cluster, ClusterFile, Config};
-use crate::model::clusters::ClustersKeys;
+use crate::model::cluster::ClusterFile;
+use crate::model::clusters::{ClusterKeys, ClustersKeys};
 use crate::model::command::NodeCommands;
+use crate::model::netboot::DhcpMode;
 use crate::model::server::Server;
+use crate::model::site::{Cluster, Config};
 use crate::read::{Reader, Value, nearest};
 use crate::snippet::Source;
 use crate::tree::{Data, Located, parse};
 use std::{
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -48,17 +51,21 @@ pub fn load(dir: &Path) -> Result<Loaded, Mistakes> {
     let version = version(&mut cx);
     let server = tree("server.conf", "server_conf.yml", &mut cx)
         .and_then(|tree| Server::read(&tree, &mut cx));
-    let mut clusters = clusters(&mut cx);
-    commands(&mut clusters, &mut cx);
+    let (mut clusters, whole) = clusters(&mut cx);
+    commands(&mut clusters, whole, &mut cx);
+    if let Some(server) = &server {
+        unheard(server, &clusters, &mut cx);
+    }
     match (version, server) {
         (Some(version), Some(server)) if cx.mistakes.is_empty() => {
             for cluster in &mut clusters {
                 cluster.file.remoteops.connect(&server.external.default_connector);
             }
             let config = Config { dir: dir.to_owned(), version, server, clusters };
+            in_order(&mut cx.notices, |notice| (&notice.place, &notice.key));
             Ok(Loaded { config, notices: cx.notices })
         }
-        _ => Err(Mistakes(cx.mistakes)),
+        _ => Err(Mistakes::once_each(cx.mistakes)),
     }
 }
 
@@ -72,7 +79,20 @@ pub fn load_client(dir: &Path) -> Result<LoadedClient, Mistakes> {
         .and_then(|tree| Client::read(&tree, &mut cx));
     match client {
         Some(client) if cx.mistakes.is_empty() => Ok(LoadedClient { client, notices: cx.notices }),
-        _ => Err(Mistakes(cx.mistakes)),
+        _ => Err(Mistakes::once_each(cx.mistakes)),
+    }
+}
+
+/// Tells of nodes that our DHCP server cannot know.
+fn unheard(server: &Server, clusters: &[Cluster], cx: &mut Reader<'_>) {
+    let nodes = clusters.iter().flat_map(|cluster| &cluster.nodes);
+    let unknown: Vec<_> = nodes.filter(|n| n.macs.is_empty()).map(|n| n.name.as_str()).collect();
+    if let Some(first) = unknown.first().filter(|_| server.netboot.dhcp.mode != DhcpMode::Off) {
+        let text = format!(
+            "{} nodes have no `mac` (the first is {first}): our DHCP server does not answer them",
+            unknown.len()
+        );
+        cx.notice(Place::whole(cx.dir.join("clusters.conf")), "clusters", text);
     }
 }
 
@@ -87,14 +107,13 @@ fn tree(name: &str, old: &str, cx: &mut Reader<'_>) -> Option<Located> {
     if file.exists() || !old_file.exists() {
         return tree_of(file, cx);
     }
-    let source = Source { file: old_file.clone(), text: String::new() };
-    cx.notice(source.place(crate::tree::Span::default()), "", format!("old name of `{name}`"));
+    cx.notice(Place::whole(old_file.clone()), "", format!("old name of `{name}`"));
     tree_of(old_file, cx)
 }
 
 fn tree_of(file: PathBuf, cx: &mut Reader<'_>) -> Option<Located> {
     let text = read(&file, cx)?;
-    parse(&Arc::new(Source { file, text })).map_err(|mistake| cx.mistakes.push(mistake)).ok()
+    parse(&Arc::new(Source::new(file, text))).map_err(|mistake| cx.mistakes.push(*mistake)).ok()
 }
 
 fn read(file: &Path, cx: &mut Reader<'_>) -> Option<String> {
@@ -110,49 +129,80 @@ fn text_of(file: &Path) -> Result<String, String> {
     fs::read_to_string(file).map_err(|error| error.to_string())
 }
 
-fn clusters(cx: &mut Reader<'_>) -> Vec<Cluster> {
-    let Some(tree) = tree("clusters.conf", "clusters.yml", cx) else { return Vec::new() };
-    let Some(keys) = ClustersKeys::read(&tree, cx) else { return Vec::new() };
-    let entries = match tree.get("clusters").map(|clusters| &clusters.data) {
-        Some(Data::List(entries)) => entries.as_slice(),
-        _ => &[],
-    };
-    let mut taken = Taken::default();
-    let mut clusters = Vec::new();
-    for (keys, at) in keys.clusters.into_iter().zip(entries) {
-        let file = tree_of(keys.conf_file.clone(), cx);
-        if let Some(file) = file.and_then(|tree| ClusterFile::read(&tree, cx)) {
-            clusters.push(inventory::cluster(keys, file, at, &mut taken, cx));
-        }
-    }
+/// The clusters, and whether all of them could be read.
+fn clusters(cx: &mut Reader<'_>) -> (Vec<Cluster>, bool) {
+    let Some(tree) = tree("clusters.conf", "clusters.yml", cx) else { return (Vec::new(), false) };
+    let entries = tree.get("clusters").map_or(&[][..], Located::items);
     if entries.is_empty() {
-        cx.wrong(tree.get("clusters").unwrap_or(&tree), "at least one cluster");
+        if ClustersKeys::read(&tree, cx).is_some() {
+            cx.wrong(tree.get("clusters").unwrap_or(&tree), "at least one cluster");
+        }
+        return (Vec::new(), false);
     }
-    clusters
+    cx.section(&tree, ClustersKeys::KEYS);
+    let mut taken = Taken::default();
+    // One by one, so that a mistake in one does not hide those of the others.
+    let clusters: Vec<_> = entries.iter().filter_map(|at| cluster(at, &mut taken, cx)).collect();
+    let whole = clusters.len() == entries.len();
+    (clusters, whole)
 }
 
-/// Gives nodes their own commands.
-fn commands(clusters: &mut [Cluster], cx: &mut Reader<'_>) {
+/// A cluster, from its entry in `clusters.conf`. Its file is read even where the entry
+/// has mistakes.
+fn cluster(at: &Located, taken: &mut Taken, cx: &mut Reader<'_>) -> Option<Cluster> {
+    let keys = ClusterKeys::read(at, cx);
+    let nodes = keys.as_ref().map(|keys| inventory::nodes(keys, at, taken, cx));
+    let conf_file = match at.get("conf_file").map(|file| &file.data) {
+        Some(Data::Text(text)) => cx.dir.join(text),
+        _ => return None,
+    };
+    // A file that is not there was told by the check of the key.
+    let tree = if conf_file.is_file() { tree_of(conf_file, cx) } else { None };
+    let file = ClusterFile::read(&tree?, cx)?;
+    let (keys, nodes) = keys.zip(nodes)?;
+    Some(Cluster {
+        name: keys.name,
+        prefix: keys.prefix,
+        conf_file: keys.conf_file,
+        platform: keys.platform,
+        sim: keys.sim,
+        require_reboot_proof: keys.require_reboot_proof,
+        nodes,
+        file,
+    })
+}
+
+/// Gives nodes their own commands. Where `whole` is not set some nodes are not known,
+/// and names without a node are no mistake.
+fn commands(clusters: &mut [Cluster], whole: bool, cx: &mut Reader<'_>) {
     let Some(tree) = tree("command.conf", "cmd.yml", cx) else { return };
     let entries = match &tree.data {
         Data::Null => return,
         Data::Map(entries) => entries,
         _ => return cx.wrong(&tree, "a map of node names to commands"),
     };
+    let mut own: HashMap<&str, NodeCommands> = HashMap::new();
     for entry in entries {
-        let commands = NodeCommands::read(&entry.value, cx);
-        let mut nodes = clusters.iter_mut().flat_map(|cluster| &mut cluster.nodes);
-        match (nodes.find(|node| node.name == entry.key), commands) {
-            (Some(node), Some(commands)) => node.commands = commands.0,
-            (None, _) => unknown_node(&entry.key, &entry.value, clusters, cx),
-            _ => (),
+        if let Some(commands) = NodeCommands::read(&entry.value, cx) {
+            own.insert(&entry.key, commands);
+        }
+    }
+    let names: Vec<String> =
+        clusters.iter().flat_map(|c| &c.nodes).map(|node| node.name.clone()).collect();
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+    for entry in entries.iter().filter(|entry| whole && !known.contains(entry.key.as_str())) {
+        unknown_node(&entry.key, &entry.value, &names, cx);
+    }
+    for node in clusters.iter_mut().flat_map(|cluster| &mut cluster.nodes) {
+        if let Some(commands) = own.remove(node.name.as_str()) {
+            node.commands = commands.0;
         }
     }
 }
 
-fn unknown_node(name: &str, at: &Located, clusters: &[Cluster], cx: &mut Reader<'_>) {
-    let names = clusters.iter().flat_map(|c| &c.nodes).map(|node| node.name.as_str());
-    let hint = nearest(name, names).map(|near| format!("did you mean `{near}`?"));
+fn unknown_node(name: &str, at: &Located, names: &[String], cx: &mut Reader<'_>) {
+    let hint = nearest(name, names.iter().map(String::as_str))
+        .map(|near| format!("did you mean `{near}`?"));
     let found = format!("the node `{name}`");
     let expected = "the full name of a node in clusters.conf";
     cx.mistakes.push(Mistake::new(at, found, expected).hint(hint));

@@ -5,7 +5,7 @@ use crate::tree::{Located, Span};
 use std::{fmt, path::PathBuf};
 
 /// A point in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file.
     pub file: PathBuf,
@@ -28,7 +28,19 @@ impl fmt::Display for Place {
     }
 }
 
+/// Without the text of the line, which is for people to read.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({self})")
+    }
+}
+
 impl Place {
+    /// A file as a whole.
+    pub(crate) fn whole(file: PathBuf) -> Self {
+        Self { file, line: 0, column: 0, text: String::new(), caret: 0, width: 0 }
+    }
+
     /// The line with a caret under the place.
     fn snippet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.text.trim().is_empty() {
@@ -74,20 +86,13 @@ impl Mistake {
         }
     }
 
-    pub(crate) fn syntax(source: &Source, at: Span, reason: &str) -> Self {
-        Self {
-            place: source.place(at),
-            key: String::new(),
-            found: reason.to_owned(),
-            expected: "one YAML document".to_owned(),
-            hint: None,
-            other: None,
-        }
+    pub(crate) fn syntax(source: &Source, at: Span, found: String, expected: &str) -> Self {
+        let (place, key, expected) = (source.place(at), String::new(), expected.to_owned());
+        Self { place, key, found, expected, hint: None, other: None }
     }
 
     pub(crate) fn file(file: PathBuf, found: impl Into<String>, expected: &str) -> Self {
-        let source = Source { file, text: String::new() };
-        let place = source.place(Span::default());
+        let place = Place::whole(file);
         let (key, expected) = (String::new(), expected.to_owned());
         Self { place, key, found: found.into(), expected, hint: None, other: None }
     }
@@ -133,6 +138,29 @@ impl fmt::Display for Mistakes {
         }
         Ok(())
     }
+}
+
+impl Mistakes {
+    /// In order; a file that is used twice has its mistakes told once.
+    pub(crate) fn once_each(mut found: Vec<Mistake>) -> Self {
+        in_order(&mut found, |mistake| (&mistake.place, &mistake.key));
+        found.dedup();
+        Self(found)
+    }
+}
+
+/// Sorts by place: files as they came, each from top to bottom; then by key.
+pub(crate) fn in_order<T>(items: &mut [T], place: fn(&T) -> (&Place, &str)) {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for item in &*items {
+        if !files.contains(&place(item).0.file) {
+            files.push(place(item).0.file.clone());
+        }
+    }
+    items.sort_by_cached_key(|item| {
+        let (at, key) = place(item);
+        (files.iter().position(|file| *file == at.file), at.line, at.column, key.to_owned())
+    });
 }
 
 impl std::error::Error for Mistakes {}

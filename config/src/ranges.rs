@@ -37,12 +37,12 @@ pub fn expand(text: &str) -> Result<Vec<String>, RangeError> {
     let Some((head, rest)) = text.split_once('[') else {
         return if text.contains(']') { Err(RangeError::Brackets) } else { Ok(vec![text.into()]) };
     };
-    let (list, tail) = rest.split_once(']').ok_or(RangeError::Brackets)?;
-    if list.contains('[') || tail.contains(['[', ']']) {
+    let (numbers, tail) = rest.split_once(']').ok_or(RangeError::Brackets)?;
+    if numbers.contains('[') || tail.contains(['[', ']']) {
         return Err(RangeError::Brackets);
     }
     let mut names = Vec::new();
-    for part in list.split(',') {
+    for part in numbers.split(',') {
         let (first, last, width) = interval(part)?;
         let count = last.checked_sub(first).ok_or_else(|| RangeError::Backwards(part.into()))?;
         if usize::try_from(count).map_or(true, |count| count >= MOST - names.len()) {

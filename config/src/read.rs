@@ -86,15 +86,7 @@ impl<'a> Reader<'a> {
         let key = keys.iter().find(|key| key.name == name)?;
         let written = section.get(name).filter(|value| !matches!(value.data, Data::Null));
         let Some(value) = written else {
-            let value = match key.spec.need {
-                Need::Mandatory => {
-                    self.missing(section, key, keys);
-                    return None;
-                }
-                Need::Optional => Located::absent(section, name, Data::Null),
-                Need::Default(yaml) => Located::default(section, name, yaml),
-            };
-            return self.checked(&value, key);
+            return self.unwritten(section, key, keys);
         };
         let quiet = self.tell_effect(value, key);
         self.quiet += usize::from(quiet);
@@ -103,9 +95,45 @@ impl<'a> Reader<'a> {
         read
     }
 
+    /// The value of a key that is not there. Where that is a mistake, the hint is the
+    /// unknown key that was meant as this one.
+    fn unwritten<T: Value>(&mut self, section: &Located, key: &Key, keys: &[Key]) -> Option<T> {
+        let value = match key.spec.need {
+            Need::Mandatory => {
+                let kind = (key.shape)().kind();
+                let mistake =
+                    Mistake::new(section, "no such key", format!("a mandatory key: {kind}"));
+                self.mistakes.push(
+                    Mistake { key: section.below(key.name), ..mistake }
+                        .hint(meant_as(section, key, keys)),
+                );
+                return None;
+            }
+            Need::Optional => Located::absent(section, key.name, Data::Null),
+            Need::Default(yaml) => Located::default(section, key.name, yaml),
+        };
+        let before = self.mistakes.len();
+        let read = self.checked(&value, key);
+        for mistake in &mut self.mistakes[before..] {
+            mistake.hint = mistake.hint.take().or_else(|| meant_as(section, key, keys));
+        }
+        read
+    }
+
     fn checked<T: Value>(&mut self, value: &Located, key: &Key) -> Option<T> {
-        let value = check::apply(key.spec.check, value, self)?;
-        T::read(&value, self)
+        let before = self.mistakes.len();
+        if let Some(value) = check::apply(key.spec.check, value, self) {
+            return T::read(&value, self);
+        }
+        if !value.items().is_empty() {
+            // What else is wrong with the items is told too, each only once.
+            let told: Vec<_> = self.mistakes[before..].iter().map(|m| m.key.clone()).collect();
+            let more = self.mistakes.len();
+            T::read(value, self);
+            let rest = self.mistakes.split_off(more);
+            self.mistakes.extend(rest.into_iter().filter(|m| !told.contains(&m.key)));
+        }
+        None
     }
 
     /// Says that a written key has no effect yet; what is below it need not say so again.
@@ -128,18 +156,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn missing(&mut self, section: &Located, key: &Key, keys: &[Key]) {
-        let kind = (key.shape)().kind();
-        let known = |name: &str| keys.iter().any(|key| key.name == name);
-        let typo = match &section.data {
-            Data::Map(entries) => {
-                nearest(key.name, entries.iter().map(|e| e.key.as_str()).filter(|k| !known(k)))
-            }
-            _ => None,
-        };
-        let mut mistake = Mistake::new(section, "no such key", format!("a mandatory key: {kind}"))
-            .hint(typo.map(|typo| format!("`{typo}` may be meant as `{}`", key.name)));
-        mistake.key = section.below(key.name);
+    /// Records that a key is missing because of what another says.
+    pub(crate) fn needed(&mut self, section: &Located, key: &str, why: impl Into<String>) {
+        let mut mistake = Mistake::new(section, format!("no `{key}`"), why);
+        mistake.key = section.below(key);
         self.mistakes.push(mistake);
     }
 
@@ -180,13 +200,14 @@ impl<'a> Reader<'a> {
 
     /// A whole number in a range.
     pub(crate) fn integer(&mut self, at: &Located, min: i128, max: i128) -> Option<i128> {
-        match at.data {
-            Data::Int(value) if (min..=max).contains(&value) => Some(value),
-            _ => {
-                self.wrong(at, check::range_in_words(min, max));
-                None
-            }
-        }
+        let hint = match &at.data {
+            Data::Int(value) if (min..=max).contains(value) => return Some(*value),
+            Data::Text(text) if text.parse::<i64>().is_ok() => Some("write it without quotes"),
+            _ => None,
+        };
+        let mistake = Mistake::new(at, at.found(), check::range_in_words(min, max));
+        self.mistakes.push(mistake.hint(hint.map(str::to_owned)));
+        None
     }
 
     /// The items of a list; absent means none.
@@ -200,6 +221,14 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// The unknown key of a section that was most likely meant as `key`.
+fn meant_as(section: &Located, key: &Key, keys: &[Key]) -> Option<String> {
+    let Data::Map(entries) = &section.data else { return None };
+    let known = |name: &str| keys.iter().any(|key| key.name == name);
+    let unknown = entries.iter().map(|entry| entry.key.as_str()).filter(|name| !known(name));
+    nearest(key.name, unknown).map(|typo| format!("`{typo}` may be meant as `{}`", key.name))
 }
 
 /// The known name that a person most likely meant.

@@ -69,6 +69,14 @@ impl Located {
         }
     }
 
+    /// The items of a list; none where this is something else.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.data {
+            Data::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// The value in words, as a mistake shows it.
     pub(crate) fn found(&self) -> String {
         let what = match &self.data {
@@ -125,26 +133,32 @@ fn shortened(text: &str) -> String {
 }
 
 /// Reads one YAML document. An empty one is null.
-pub(crate) fn parse(source: &Arc<Source>) -> Result<Located, Mistake> {
+pub(crate) fn parse(source: &Arc<Source>) -> Result<Located, Box<Mistake>> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: MAX_VALUES, max_events: 2 * MAX_VALUES },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
     };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text.0, options) {
         Ok(raw) => Ok(source.clone().locate(raw.value, span(raw.referenced), String::new())),
         Err(error) => {
             let at = error.location().map(span).unwrap_or_default();
-            Err(Mistake::syntax(source, at, &reason(&error)))
+            let (found, expected) = reason(&error);
+            Err(Box::new(Mistake::syntax(source, at, found, expected)))
         }
     }
 }
 
-/// The parser's words for what is wrong, without its own place and snippet.
-fn reason(error: &serde_saphyr::Error) -> String {
+/// What the parser found, without its own place and snippet, and what it expected.
+fn reason(error: &serde_saphyr::Error) -> (String, &'static str) {
     let text = error.without_snippet().to_string();
-    let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
-    let text = text.split("; use from_str_multiple").next().unwrap_or_default();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
+    let (found, expected) = if let Some((text, _)) = text.split_once(", set DuplicateKeyPolicy") {
+        (text, "each key once")
+    } else if let Some((text, _)) = text.split_once("; use from_str_multiple") {
+        (text, "one YAML document")
+    } else {
+        (text.as_str(), "well-formed YAML")
+    };
+    (found.split(" at line ").next().unwrap_or_default().to_owned(), expected)
 }
 
 fn span(location: serde_saphyr::Location) -> Span {

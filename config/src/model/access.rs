@@ -200,6 +200,6 @@ pub(crate) fn check_ident(server: &super::server::Server, at: &Located, cx: &mut
     let ident = at.get("authentication").and_then(|section| section.get("ident"));
     let Some(ident) = ident.filter(|_| !server.security.local_only) else { return };
     if ident.get("whitelist").is_none() {
-        cx.mistake(ident, "no `whitelist`", "a `whitelist`, or `security/local_only: true`");
+        cx.needed(ident, "whitelist", "a `whitelist`, or `security/local_only: true`");
     }
 }

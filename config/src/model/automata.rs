@@ -72,7 +72,7 @@ choice! {
         Kastafior = "Kastafior",
         /// A tree of nodes.
         Tree = "Tree",
-        /// BitTorrent.
+        /// Torrents.
         Bittorrent = "Bittorrent",
         /// The site's own command.
         Custom = "Custom",

@@ -127,7 +127,7 @@ fn reachable(bmc: &BmcKeys, at: &Located, cx: &mut Reader<'_>) {
         ("password_file", bmc.password_file.is_none()),
     ];
     for (key, _) in needs.into_iter().filter(|(_, missing)| *missing) {
-        cx.mistake(at, format!("no `{key}`"), format!("`{key}`, as `driver` is `{}`", bmc.driver));
+        cx.needed(at, key, format!("`{key}`, as `driver` is `{}`", bmc.driver));
     }
 }
 

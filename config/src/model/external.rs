@@ -16,7 +16,7 @@ section! {
         ),
         /// Commands on many nodes.
         taktuk: Taktuk => optional(),
-        /// Broadcast by BitTorrent.
+        /// Broadcast by torrents.
         bittorrent: Option<Bittorrent> => optional().later(),
         /// Broadcast by Kastafior.
         kastafior: Program => default("{binary: kastafior}").replaced("the relay"),
@@ -51,7 +51,7 @@ section! {
 }
 
 section! {
-    /// Broadcast by BitTorrent.
+    /// Broadcast by torrents.
     pub struct Bittorrent {
         /// Address of the tracker.
         tracker_ip: Ipv4Addr => mandatory(),

@@ -7,7 +7,7 @@ use crate::check::Check;
 use crate::key::{default, optional};
 use crate::macros::{choice, section};
 use crate::read::Reader;
-use crate::tree::Located;
+use crate::tree::{Data, Located};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -18,11 +18,11 @@ section! {
     /// Our own network-boot servers.
     pub struct Netboot {
         /// Our TFTP server; off where the section is absent.
-        tftp: Option<Tftp> => optional(),
+        tftp: Option<Tftp> => optional().check(Check::Short("listen")),
         /// Our HTTP server for boot loaders; off where the section is absent.
-        http: Option<Http> => optional(),
+        http: Option<Http> => optional().check(Check::Short("listen")),
         /// Our DHCP server; off where the section is absent.
-        dhcp: Dhcp => optional(),
+        dhcp: Dhcp => optional().check(Check::Short("mode")),
         /// Addresses under which nodes reach our servers, where these listen on all.
         addresses: Vec<Ipv4Addr> => optional(),
     }
@@ -95,6 +95,9 @@ section! {
 }
 
 fn complete(dhcp: &Dhcp, at: &Located, cx: &mut Reader<'_>) {
+    if matches!(at.data, Data::Map(_)) && at.get("mode").is_none() {
+        cx.needed(at, "mode", crate::read::one_of(DhcpMode::WORDS));
+    }
     let on = dhcp.mode != DhcpMode::Off;
     let needs = [
         ("interface", on && dhcp.interface.is_none()),
@@ -102,7 +105,7 @@ fn complete(dhcp: &Dhcp, at: &Located, cx: &mut Reader<'_>) {
         ("netmask", dhcp.mode == DhcpMode::Full && dhcp.netmask.is_none()),
     ];
     for (key, _) in needs.into_iter().filter(|(_, missing)| *missing) {
-        cx.mistake(at, format!("no `{key}`"), format!("`{key}`, as `mode` is `{}`", dhcp.mode));
+        cx.needed(at, key, format!("`{key}`, as `mode` is `{}`", dhcp.mode));
     }
     let mask = at.get("netmask").zip(dhcp.netmask);
     if let Some((at, mask)) = mask.filter(|(_, mask)| !is_mask(*mask)) {

@@ -91,7 +91,7 @@ impl Value for Operation {
         let mut need = |key: &str, value: Option<String>| {
             if value.is_none() {
                 let expected = format!("`{key}`, as `action` is `{}`", keys.action);
-                cx.mistake(at, format!("no `{key}`"), expected);
+                cx.needed(at, key, expected);
             }
             value
         };

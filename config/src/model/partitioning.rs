@@ -50,13 +50,13 @@ fn is_device(text: &str) -> bool {
 fn partitions_are_named(disks: &Partitioning, at: &Located, cx: &mut Reader<'_>) {
     let Some(partitions) = &disks.partitions else {
         if disks.deploy_label.is_none() {
-            cx.mistake(at, "no `partitions`", "`partitions`, or `deploy_label`");
+            cx.needed(at, "partitions", "`partitions`, or `deploy_label`");
         }
         return;
     };
     if partitions.swap.is_none() && !disks.disable_swap {
         let at = at.get("partitions").unwrap_or(at);
-        cx.mistake(at, "no `swap`", "the number of the swap partition, or `disable_swap: true`");
+        cx.needed(at, "swap", "the number of the swap partition, or `disable_swap: true`");
     }
 }
 

@@ -191,6 +191,9 @@ fn place(
             unknown_level(item, names, cx);
             continue;
         };
+        if keys.command.text.is_empty() {
+            continue;
+        }
         let level = if action.has_levels() { Level::ALL[index] } else { Level::Soft };
         if commands.insert((action, level), keys.command).is_some() {
             cx.mistake(

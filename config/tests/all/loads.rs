@@ -1,0 +1,261 @@
+//! What loads, and what it comes to.
+
+use crate::site::Site;
+use config::model::{DhcpMode, InstanceKind, Level, Method, RemoteAction, Timeout};
+use config::{BmcDriver, Firmware, Platform, expand, substitute};
+use std::{fmt::Write as _, time::Duration};
+
+#[test]
+fn a_small_complete_site() {
+    let site = Site::new();
+    let config = site.loaded().config;
+    assert_eq!(config.version, "3.3.11");
+    assert_eq!(config.server.network.ports.kadeploy_server, 25390);
+    assert_eq!(config.server.ssh_private_key, site.path("etc/keys/id_deploy"));
+    assert_eq!(config.server.cache.size.bytes(), 100 << 20);
+    assert_eq!(config.server.windows.check.size, 50);
+    assert_eq!(config.server.autoclean_threshold.0, Duration::from_secs(360 * 60));
+    assert_eq!(config.server.rights.almighty().collect::<Vec<_>>(), ["root", "deploy"]);
+    let pxe = &config.server.pxe;
+    assert_eq!(pxe.networkboot, pxe.dhcp);
+    assert_eq!(pxe.localboot.method, Method::GrubPxe);
+    assert_eq!(pxe.localboot.profiles_dir, site.path("etc/../tftp/grub.cfg"));
+    assert!(!config.server.netboot.serves_profiles());
+    assert_eq!(config.server.netboot.dhcp.mode, DhcpMode::Off);
+
+    let names: Vec<_> = config.nodes().map(|(_, node)| node.name.as_str()).collect();
+    let mut expected = expand("node-[1-3].testbed.lan").unwrap();
+    expected.push("beta-1.testbed.lan".into());
+    assert_eq!(names, expected);
+    let (cluster, node) = config.node("node-2.testbed.lan").unwrap();
+    assert_eq!((cluster.name.as_str(), node.address), ("alpha", [127, 0, 1, 2].into()));
+    assert_eq!(cluster.boot.kernels.deploy.vmlinuz, "kernels/vmlinuz");
+    assert!(cluster.boot.kernels.deploy.supported_fs.contains("ext3"));
+    assert_eq!(cluster.partitioning.script, site.path("etc/part.sh"));
+    assert_eq!(cluster.automata.set_deployment_env[0].kind, InstanceKind::Dummy);
+    assert_eq!(cluster.timeouts.reboot(), Duration::from_secs(6));
+    assert_eq!((cluster.platform, cluster.require_reboot_proof), (Platform::Real, false));
+    assert_eq!(config.cluster("beta").unwrap().prefix.as_deref(), Some("bt"));
+}
+
+#[test]
+fn commands_by_action_and_level() {
+    let site = Site::new();
+    site.write(
+        "command.conf",
+        "node-2.testbed.lan: {reboot_hard: \"pdu HOSTNAME_FQDN\", console: cu}\n",
+    );
+    let config = site.loaded().config;
+    let command = |name: &str, action, level| {
+        let (cluster, node) = config.node(name).unwrap();
+        cluster.command(node, action, level).map(|c| substitute(&c.text, name).unwrap())
+    };
+    let (one, two) = ("node-1.testbed.lan", "node-2.testbed.lan");
+    let soft = command(one, RemoteAction::Reboot, Level::Soft).unwrap();
+    assert!(soft.starts_with("ssh -A -l root") && soft.ends_with(" node-1.testbed.lan reboot"));
+    assert_eq!(command(one, RemoteAction::Reboot, Level::Hard).unwrap(), "ipmi-cycle node-1");
+    assert_eq!(command(two, RemoteAction::Reboot, Level::Hard).unwrap(), format!("pdu {two}"));
+    assert_eq!(command(two, RemoteAction::Console, Level::Hard).unwrap(), "cu");
+    assert_eq!(command(one, RemoteAction::Reboot, Level::VeryHard), None);
+    assert_eq!(command(one, RemoteAction::PowerOn, Level::Soft), None);
+    assert_eq!(command(one, RemoteAction::PowerStatus, Level::Soft).unwrap(), "ipmi-status node-1");
+}
+
+#[test]
+fn commands_by_position_and_by_names_of_the_site() {
+    let site = Site::new();
+    site.edit(
+        "alpha-cluster.conf",
+        "power_on: [{name: hard,",
+        "power_off: [a x, '', c y]\n  power_on: [{name: hard,",
+    );
+    site.edit("beta-cluster.conf", "remoteops:", "remoteops:\n  level_name: [soft, hard]");
+    let config = site.loaded().config;
+    let ops = &config.cluster("alpha").unwrap().remoteops;
+    assert_eq!(
+        ops.levels(RemoteAction::PowerOff).collect::<Vec<_>>(),
+        [Level::Soft, Level::VeryHard]
+    );
+    assert_eq!(ops.command(RemoteAction::PowerOff, Level::VeryHard).unwrap().text, "c y");
+}
+
+#[test]
+fn a_site_of_our_own() {
+    let site = Site::new();
+    let server = r"
+authentication: {acl: {whitelist: [127.0.0.1, 10.77.0.0/24, /lab$/]}}
+cache: {directory: ROOT/cache, size: 100}
+state_dir: ROOT/state
+pxe: {dhcp: {method: IPXE, repository: ROOT/tftp, userfiles: {directory: userfiles, max_size: 50}, profiles: {directory: none}}}
+netboot:
+  tftp: 10.77.0.1:69
+  http: on
+  dhcp: {mode: full, interface: br0, listen: 10.77.0.1, netmask: 255.255.255.0, bios_loader: ''}
+";
+    site.write("server.conf", server);
+    let clusters = r"
+clusters:
+- name: lab
+  conf_file: alpha-cluster.conf
+  platform: sim
+  require_reboot_proof: true
+  sim: {seed: 7, faults: 20}
+  nodes:
+  - &first {name: 'n-[1-2].lab', address: '10.77.0.[11-12]', mac: ['52:54:00:00:00:01', 52-54-00-00-00-0A],
+     bmc: {driver: ipmi, address: '10.77.1.[1-2]', user: admin, password_file: keys/id_deploy}}
+  - {<<: *first, name: n-3.lab, address: 10.77.0.13, mac: [52:54:00:00:00:03, 52:54:00:00:00:04],
+     firmware: uefi, rack: r1, bmc: {driver: redfish, address: bmc-3.lab, port: 8443, user: admin, password_file: keys/id_deploy}}
+";
+    site.write("clusters.conf", clusters);
+    let config = site.loaded().config;
+    let netboot = &config.server.netboot;
+    assert!(config.server.database.is_none() && netboot.serves_profiles());
+    assert_eq!(netboot.tftp.as_ref().unwrap().listen, "10.77.0.1:69".parse().unwrap());
+    assert_eq!(netboot.http.as_ref().unwrap().listen.port(), 80);
+    assert_eq!(
+        (netboot.dhcp.mode, netboot.dhcp.lease),
+        (DhcpMode::Full, Duration::from_secs(3600))
+    );
+    assert_eq!(
+        (netboot.dhcp.bios_loader.as_deref(), netboot.dhcp.uefi_loader.as_deref()),
+        (None, Some("snponly.efi"))
+    );
+    let cluster = config.cluster("lab").unwrap();
+    assert_eq!((cluster.platform, cluster.sim.seed, cluster.nodes.len()), (Platform::Sim, 7, 3));
+    assert!(cluster.require_reboot_proof);
+    let (_, second) = config.node("n-2.lab").unwrap();
+    assert_eq!(second.macs, ["52:54:00:00:00:0a"]);
+    assert_eq!(second.bmc.as_ref().unwrap().address, "10.77.1.2");
+    let (_, third) = config.node("n-3.lab").unwrap();
+    assert_eq!((third.firmware, third.macs.len()), (Firmware::Uefi, 2));
+    assert_eq!(third.bmc.as_ref().unwrap().driver, BmcDriver::Redfish);
+    assert_eq!(third.bmc.as_ref().unwrap().port, Some(8443));
+}
+
+#[test]
+fn files_by_their_old_names() {
+    let site = Site::new();
+    for (new, old) in [
+        ("server.conf", "server_conf.yml"),
+        ("clusters.conf", "clusters.yml"),
+        ("command.conf", "cmd.yml"),
+    ] {
+        std::fs::rename(site.path("etc").join(new), site.path("etc").join(old)).unwrap();
+    }
+    let old: Vec<_> = site
+        .loaded()
+        .notices
+        .iter()
+        .filter(|n| n.text.starts_with("old name"))
+        .map(|n| n.text.clone())
+        .collect();
+    assert_eq!(
+        old,
+        ["old name of `server.conf`", "old name of `clusters.conf`", "old name of `command.conf`"]
+    );
+}
+
+#[test]
+fn what_has_no_effect_is_said_once_per_key() {
+    let site = Site::new();
+    site.edit(
+        "server.conf",
+        "windows: {reboot: {size: 50, sleep_time: 2}}",
+        "windows: {rebot: {size: 50}}",
+    );
+    let expected = [
+        "1:11: database: has no effect: replaced by the embedded store",
+        "2:16: rights/kind: not yet in effect",
+        "2:36: rights/almighty_users: not yet in effect",
+        "4:3: authentication: not yet in effect",
+        "6:27: security/secure_server: not yet in effect",
+        "7:17: logs/logfile: not yet in effect",
+        "7:49: logs/debugfile: not yet in effect",
+        "9:28: network/server_hostname: not yet in effect",
+        "10:11: windows/rebot: unknown key, ignored, did you mean `reboot`?",
+        "17:16: pxe/dhcp/userfiles: not yet in effect",
+        "19:8: hooks: not yet in effect",
+        "20:37: external/taktuk/auto_propagate: has no effect: replaced by our own ssh sessions",
+    ];
+    let told = site.notices("server.conf");
+    assert_eq!(told, expected.map(|text| format!("ROOT/etc/server.conf:{text}")));
+}
+
+#[test]
+fn a_timeout_that_is_an_expression_waits() {
+    let site = Site::new();
+    site.edit("alpha-cluster.conf", "reboot: 6, kexec: 5", "reboot: 100 + n, kexec: '45'");
+    let config = site.loaded().config;
+    let timeouts = &config.cluster("alpha").unwrap().timeouts;
+    assert_eq!(timeouts.reboot, Timeout::Expression("100 + n".into()));
+    assert_eq!(
+        (timeouts.reboot(), timeouts.kexec()),
+        (Duration::from_secs(120), Duration::from_secs(45))
+    );
+    assert_eq!(
+        site.notices("alpha-cluster.conf"),
+        [
+            "ROOT/etc/alpha-cluster.conf:8:20: timeouts/reboot: an expression (the default is used): not yet in effect",
+        ]
+    );
+}
+
+#[test]
+fn defaults_of_the_macrosteps() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.path("etc/beta-cluster.conf")).unwrap();
+    site.write("beta-cluster.conf", text.split("automata:").next().unwrap());
+    let config = site.loaded().config;
+    let automata = &config.cluster("beta").unwrap().automata;
+    let ways: Vec<_> = automata
+        .boot_new_env
+        .iter()
+        .map(|way| (way.kind, way.timeout.as_secs(), way.retries))
+        .collect();
+    assert_eq!(ways, [(InstanceKind::Classical, 150, 0), (InstanceKind::HardReboot, 120, 1)]);
+    assert_eq!(automata.set_deployment_env[0].retries, 2);
+}
+
+#[test]
+fn a_client() {
+    let site = Site::new();
+    site.write(
+        "client.conf",
+        "default: lab\nservers:\n- {name: lab, hostname: localhost, port: 25300}\n",
+    );
+    let client = config::load_client(&site.path("etc")).unwrap().client;
+    let server = client.server(None).unwrap();
+    assert_eq!((server.hostname.as_str(), server.port, server.secure), ("localhost", 25300, true));
+    assert_eq!(client.server(Some("other")), None);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let site = Site::new();
+    let loaded = site.loaded();
+    assert_eq!(loaded.config.server.database.as_ref().unwrap().passwd.expose(), "hunter2");
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+}
+
+#[test]
+fn ten_thousand_nodes() {
+    let site = Site::new();
+    let mut clusters =
+        String::from("clusters:\n- name: big\n  conf_file: alpha-cluster.conf\n  nodes:\n");
+    let mut commands = String::new();
+    for n in 0..10_000 {
+        let (high, low) = (n / 200, n % 200);
+        let _ = writeln!(
+            clusters,
+            "  - {{name: n-{n}.lan, address: 10.0.{high}.{low}, mac: '52:54:00:00:{high:02x}:{low:02x}'}}"
+        );
+        let _ = writeln!(commands, "n-{n}.lan: {{reboot_hard: pdu {n}}}");
+    }
+    site.write("clusters.conf", &clusters);
+    site.write("command.conf", &commands);
+    let config = site.loaded().config;
+    let last = config.clusters[0].nodes.last().unwrap();
+    assert_eq!(config.nodes().count(), 10_000);
+    let own = last.commands.command(RemoteAction::Reboot, Level::Hard).unwrap();
+    assert_eq!(own.text, "pdu 9999");
+}
