@@ -1,6 +1,8 @@
 //! What the tests of both file servers start from.
 
-use crate::{AssetPath, BootService, Directory, Event, Known, Outcome, ProfileTable, Routes, Stage};
+use crate::{
+    AssetPath, BootService, Directory, Event, Known, Outcome, ProfileTable, Routes, Stage,
+};
 use std::{fs, net::IpAddr, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{sync::broadcast, time::timeout};

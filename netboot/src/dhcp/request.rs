@@ -15,6 +15,22 @@ const ETHERNET: u8 = 6;
 /// Marks the options of DHCP.
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
+/// The options that are read, or sent back. The codec sees no others: its readers
+/// of rare options (152, for one) panic on lengths that they do not expect, and
+/// a packet must not be able to stop the server.
+const READ: [OptionCode; 10] = [
+    OptionCode::RequestedIpAddress,
+    OptionCode::MessageType,
+    OptionCode::ServerIdentifier,
+    OptionCode::ParameterRequestList,
+    OptionCode::ClassIdentifier,
+    OptionCode::ClientIdentifier,
+    OptionCode::UserClass,
+    OptionCode::RelayAgentInformation,
+    OptionCode::ClientSystemArchitecture,
+    OptionCode::ClientMachineIdentifier,
+];
+
 /// What sends the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -51,7 +67,7 @@ impl Ask {
         if packet[HLEN] != ETHERNET || cookie != COOKIE {
             return None;
         }
-        let message = Message::decode(&mut Decoder::new(packet)).ok()?;
+        let message = Message::decode(&mut Decoder::new(&sieved(packet))).ok()?;
         if message.opcode() != Opcode::BootRequest {
             return None;
         }
@@ -102,6 +118,29 @@ impl fmt::Display for Ask {
         }
         self.architecture.map_or(Ok(()), |number| write!(f, ", architecture {number}"))
     }
+}
+
+/// The packet with only the options of [`READ`] (RFC 2132 section 2: a code, a
+/// length, and that many bytes; 0 is padding and 255 the end).
+fn sieved(packet: &[u8]) -> Vec<u8> {
+    let (fixed, mut rest) = packet.split_at(FIXED);
+    let mut kept = fixed.to_vec();
+    loop {
+        match rest {
+            [0, after @ ..] => rest = after,
+            [code, len, after @ ..] if *code != 255 && after.len() >= usize::from(*len) => {
+                let (value, after) = after.split_at(usize::from(*len));
+                if READ.contains(&OptionCode::from(*code)) {
+                    kept.extend([*code, *len]);
+                    kept.extend(value);
+                }
+                rest = after;
+            }
+            _ => break,
+        }
+    }
+    kept.push(255);
+    kept
 }
 
 fn stage(message: &Message) -> Stage {

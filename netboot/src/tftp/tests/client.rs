@@ -58,7 +58,14 @@ impl Fetch {
         socket: &UdpSocket,
         server: SocketAddr,
     ) -> Result<Fetched, (ErrorCode, String)> {
-        let mut link = Link { socket, peer: server, lose: self.lose, acks: 1, seed: 12345, last: self.request() };
+        let mut link = Link {
+            socket,
+            peer: server,
+            lose: self.lose,
+            acks: 1,
+            seed: 12345,
+            last: self.request(),
+        };
         let mut fetched = Fetched::default();
         let (mut block_size, mut window, mut expected, mut in_window) = (512, 1, 1_u16, 0);
         link.send(self.request()).await;
@@ -66,7 +73,8 @@ impl Fetch {
         loop {
             match link.receive().await {
                 Packet::Oack(agreed) => {
-                    let value = |option| agreed.iter().find(|o| o.option == option).map(|o| o.value);
+                    let value =
+                        |option| agreed.iter().find(|o| o.option == option).map(|o| o.value);
                     block_size = value(OptionType::BlockSize).unwrap_or(512);
                     window = value(OptionType::WindowSize).unwrap_or(1);
                     fetched.agreed = agreed;
@@ -88,8 +96,9 @@ impl Fetch {
                 }
                 Packet::Data { block_num, .. } => {
                     fetched.data_packets += 1;
-                    // A gap: tell what came before it. An older block is not answered.
-                    if block_num.wrapping_sub(expected) < 0x8000 {
+                    // A gap, or the end of a window again: tell what was had so far.
+                    let ahead = block_num.wrapping_sub(expected);
+                    if ahead < 0x8000 || ahead == u16::MAX {
                         in_window = 0;
                         link.acknowledge(expected.wrapping_sub(1)).await;
                     }
@@ -112,7 +121,10 @@ struct Link<'a> {
 
 impl Link<'_> {
     fn lost(&mut self) -> bool {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.lose != 0 && (self.seed >> 33).is_multiple_of(self.lose)
     }
 
