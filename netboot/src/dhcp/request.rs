@@ -16,8 +16,8 @@ const ETHERNET: u8 = 6;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
 /// The options that are read, or sent back. The codec sees no others: its readers
-/// of rare options (152, for one) panic on lengths that they do not expect, and
-/// a packet must not be able to stop the server.
+/// of some others panic on values that they do not expect (121 with a prefix of 33,
+/// 151 without a value), and a packet must not be able to stop the server.
 const READ: [OptionCode; 10] = [
     OptionCode::RequestedIpAddress,
     OptionCode::MessageType,
@@ -130,8 +130,12 @@ fn sieved(packet: &[u8]) -> Vec<u8> {
             [0, after @ ..] => rest = after,
             [code, len, after @ ..] if *code != 255 && after.len() >= usize::from(*len) => {
                 let (value, after) = after.split_at(usize::from(*len));
-                if READ.contains(&OptionCode::from(*code)) {
-                    kept.extend([*code, *len]);
+                let value =
+                    value.get(..first(*code, value.len())).filter(|value| !value.is_empty());
+                if let Some(value) = value.filter(|_| READ.contains(&OptionCode::from(*code))) {
+                    kept.push(*code);
+                    // No longer than `len`, which was a byte.
+                    kept.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
                     kept.extend(value);
                 }
                 rest = after;
@@ -141,6 +145,16 @@ fn sieved(packet: &[u8]) -> Vec<u8> {
     }
     kept.push(255);
     kept
+}
+
+/// How much of an option's value is read. A client may list several architectures
+/// (RFC 4578 section 2.1): the codec expects one, and would take the rest for options.
+fn first(code: u8, len: usize) -> usize {
+    match OptionCode::from(code) {
+        OptionCode::MessageType => 1,
+        OptionCode::ClientSystemArchitecture => 2,
+        _ => len,
+    }
 }
 
 fn stage(message: &Message) -> Stage {

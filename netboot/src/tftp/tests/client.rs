@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tftpd::{ErrorCode, OptionType, Packet, TransferOption};
 use tokio::{
     net::UdpSocket,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 /// What to fetch, and how.
@@ -145,19 +145,17 @@ impl Link<'_> {
         let mut buffer = vec![0; 65536];
         let mut again = Instant::now() + AGAIN;
         loop {
-            match tokio::time::timeout_at(again, self.socket.recv_from(&mut buffer)).await {
-                Ok(received) => {
-                    let (len, from) = received.unwrap();
-                    if !self.lost() {
-                        self.peer = from;
-                        return Packet::deserialize(&buffer[..len]).unwrap();
-                    }
+            let received = timeout_at(again, self.socket.recv_from(&mut buffer)).await;
+            if let Ok(received) = received {
+                let (len, from) = received.unwrap();
+                if !self.lost() {
+                    self.peer = from;
+                    return Packet::deserialize(&buffer[..len]).unwrap();
                 }
-                Err(_) => {
-                    again = Instant::now() + AGAIN;
-                    let last = self.last.clone();
-                    self.send(last).await;
-                }
+            } else {
+                again = Instant::now() + AGAIN;
+                let last = self.last.clone();
+                self.send(last).await;
             }
         }
     }
