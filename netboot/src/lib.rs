@@ -21,6 +21,8 @@ mod mac;
 pub mod profile;
 mod repository;
 mod service;
+#[cfg(test)]
+mod testing;
 pub mod tftp;
 
 pub use assets::{

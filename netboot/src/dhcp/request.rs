@@ -15,6 +15,22 @@ const ETHERNET: u8 = 6;
 /// Marks the options of DHCP.
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
+/// The options that are read, or sent back. The codec sees no others: its readers
+/// of some others panic on values that they do not expect (121 with a prefix of 33,
+/// 151 without a value), and a packet must not be able to stop the server.
+const READ: [OptionCode; 10] = [
+    OptionCode::RequestedIpAddress,
+    OptionCode::MessageType,
+    OptionCode::ServerIdentifier,
+    OptionCode::ParameterRequestList,
+    OptionCode::ClassIdentifier,
+    OptionCode::ClientIdentifier,
+    OptionCode::UserClass,
+    OptionCode::RelayAgentInformation,
+    OptionCode::ClientSystemArchitecture,
+    OptionCode::ClientMachineIdentifier,
+];
+
 /// What sends the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -51,7 +67,7 @@ impl Ask {
         if packet[HLEN] != ETHERNET || cookie != COOKIE {
             return None;
         }
-        let message = Message::decode(&mut Decoder::new(packet)).ok()?;
+        let message = Message::decode(&mut Decoder::new(&sieved(packet))).ok()?;
         if message.opcode() != Opcode::BootRequest {
             return None;
         }
@@ -101,6 +117,43 @@ impl fmt::Display for Ask {
             Stage::Other => {}
         }
         self.architecture.map_or(Ok(()), |number| write!(f, ", architecture {number}"))
+    }
+}
+
+/// The packet with only the options of [`READ`] (RFC 2132 section 2: a code, a
+/// length, and that many bytes; 0 is padding and 255 the end).
+fn sieved(packet: &[u8]) -> Vec<u8> {
+    let (fixed, mut rest) = packet.split_at(FIXED);
+    let mut kept = fixed.to_vec();
+    loop {
+        match rest {
+            [0, after @ ..] => rest = after,
+            [code, len, after @ ..] if *code != 255 && after.len() >= usize::from(*len) => {
+                let (value, after) = after.split_at(usize::from(*len));
+                let value =
+                    value.get(..first(*code, value.len())).filter(|value| !value.is_empty());
+                if let Some(value) = value.filter(|_| READ.contains(&OptionCode::from(*code))) {
+                    kept.push(*code);
+                    // No longer than `len`, which was a byte.
+                    kept.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+                    kept.extend(value);
+                }
+                rest = after;
+            }
+            _ => break,
+        }
+    }
+    kept.push(255);
+    kept
+}
+
+/// How much of an option's value is read. A client may list several architectures
+/// (RFC 4578 section 2.1): the codec expects one, and would take the rest for options.
+fn first(code: u8, len: usize) -> usize {
+    match OptionCode::from(code) {
+        OptionCode::MessageType => 1,
+        OptionCode::ClientSystemArchitecture => 2,
+        _ => len,
     }
 }
 
