@@ -1,6 +1,6 @@
 //! The store in one directory, on sled.
 
-use std::fs;
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +68,7 @@ impl SledStore {
         let mut platter = Platter::new(&engine)?;
         files.db.flush().map_err(|why| files.engine(why))?;
         platter.sync()?;
+        files.mark()?;
         let files = Arc::new(files);
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let kept = Arc::clone(&files);
@@ -147,13 +148,32 @@ impl Files {
                 Err(StoreError::Newer { directory: self.directory.clone(), found, known: SCHEMA })
             }
             Some(found) => Err(damaged(&format!("there never was a version {found}"))),
-            None if self.db.is_empty() => {
+            None if self.db.is_empty() && !self.marker().exists() => {
                 let content = frame::encode(Tree::Meta, &SCHEMA)?;
                 let noted = self.db.insert(&key.0, frame::seal(&key, &content));
                 noted.map(|_| ()).map_err(|why| self.engine(why))
             }
-            None => Err(damaged("it is missing though there are records")),
+            None => Err(damaged("it is missing though the directory was in use before")),
         }
+    }
+
+    /// A file that says that the directory holds a state. The engine takes a file
+    /// in which it recognises nothing for a new one; with this it is found out.
+    fn marker(&self) -> PathBuf {
+        self.directory.join("schema")
+    }
+
+    /// Writes the marker, once the schema's version is safe in the engine.
+    fn mark(&self) -> Result<(), StoreError> {
+        let path = self.marker();
+        if path.exists() {
+            return Ok(());
+        }
+        let written = fs::write(&path, format!("{SCHEMA}\n"));
+        let synced = written.and_then(|()| File::open(&path)?.sync_all());
+        synced
+            .and_then(|()| File::open(&self.directory)?.sync_all())
+            .map_err(StoreError::file(&path))
     }
 
     fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {

@@ -88,7 +88,7 @@ pub(super) fn texts(key: &[u8]) -> Vec<String> {
     while let Some(byte) = bytes.next() {
         match (byte, if byte == 0 { bytes.next() } else { None }) {
             (0, Some(1)) => {
-                texts.push(String::from_utf8_lossy(&std::mem::take(&mut text)).into_owned())
+                texts.push(String::from_utf8_lossy(&std::mem::take(&mut text)).into_owned());
             }
             (byte, _) => text.push(byte),
         }

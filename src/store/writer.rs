@@ -28,10 +28,13 @@ pub(super) fn last_id_key() -> Key {
     Key::new(Tree::Meta).text("environment_id")
 }
 
+/// Where one caller waits for the answer.
+pub(super) type Done = oneshot::Sender<Result<(), StoreError>>;
+
 /// A change and who waits for it.
 pub(super) struct Job {
     pub(super) writes: Vec<Write>,
-    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+    pub(super) done: Done,
 }
 
 impl Job {
@@ -91,10 +94,7 @@ impl Writer {
     }
 
     /// Makes the changes of a group durable; each gets its own answer.
-    fn commit(
-        &mut self,
-        group: Vec<Job>,
-    ) -> Vec<(oneshot::Sender<Result<(), StoreError>>, Result<(), StoreError>)> {
+    fn commit(&mut self, group: Vec<Job>) -> Vec<(Done, Result<(), StoreError>)> {
         let mut overlay = Overlay::default();
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
@@ -156,11 +156,11 @@ impl Writer {
                     overlay.put(&journal(&wid).number(*seq), &content);
                 }
                 Write::Put { key, content } | Write::Insert { key, content } => {
-                    overlay.put(&key, &content)
+                    overlay.put(&key, &content);
                 }
                 Write::Delete { key } => overlay.delete(key.0),
                 Write::Clear { prefix } => {
-                    self.clear(overlay, &prefix, cleared.next().unwrap_or_default())
+                    self.clear(overlay, &prefix, cleared.next().unwrap_or_default());
                 }
                 Write::UsedId(id) => {
                     if id > overlay.last_id.unwrap_or(self.last_id) {
