@@ -77,7 +77,7 @@ impl Disk {
             }
             // A description that a power cut emptied: the name is all that is left of it.
             Description::Empty => {
-                tracing::warn!(file = %path.display(), "a cached file lost its description: forgotten")
+                tracing::warn!(file = %path.display(), "a cached file lost its description: forgotten");
             }
             Description::Whole(_) | Description::Foreign => {
                 tracing::warn!(file = %path.display(), "not a description of this cache: left alone");

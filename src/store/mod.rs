@@ -1,1 +1,82 @@
 //! What is kept on disk.
+//!
+//! A [`Change`] is a batch of puts and deletes over typed trees: the journal of
+//! each workflow, operations, nodes, environments, rights, statistics. It is
+//! committed whole or not at all, and once [`Store::commit`] answers it has
+//! survived a crash and, as far as the disk is honest, a power cut. Behind the
+//! narrow trait stands [`SledStore`]: one directory, one process.
+//!
+//! `record` says what is kept, `change` how it is changed, `key` and `frame` how
+//! it lies on disk, `lock` keeps a second server out, `writer` is the one thread
+//! that writes, and `embedded` ties them together.
+
+mod change;
+mod embedded;
+mod error;
+mod frame;
+mod key;
+mod lock;
+mod platter;
+mod record;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use async_trait::async_trait;
+
+pub use change::Change;
+pub use embedded::SledStore;
+pub use error::StoreError;
+pub use key::Tree;
+pub use record::{
+    EnvironmentQuery, EnvironmentRecord, EnvironmentRef, JournalRecord, NodeRecord, NodeState,
+    OperationKind, OperationRecord, RightRecord, StatFilter, StatRow, StatStep, Version,
+};
+
+/// The state of the service. All errors are [`StoreError`]s; a damaged record is
+/// named, never skipped.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Makes `change`, whole or not at all. When this returns `Ok` the change is
+    /// durable. If the future is dropped the change may be made all the same.
+    ///
+    /// Errors: [`StoreError::Exists`] if a record that was to be new is there
+    /// (nothing is changed then); the disk failed, after which every commit fails
+    /// until the service is started again.
+    async fn commit(&self, change: Change) -> Result<(), StoreError>;
+
+    /// Up to `limit` records of a workflow's journal, in order, with `seq > since`.
+    async fn journal(
+        &self,
+        wid: &str,
+        since: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalRecord>, StoreError>;
+
+    /// One operation.
+    async fn operation(&self, id: &str) -> Result<Option<OperationRecord>, StoreError>;
+
+    /// All operations, by id.
+    async fn operations(&self) -> Result<Vec<OperationRecord>, StoreError>;
+
+    /// What is known of one node.
+    async fn node(&self, name: &str) -> Result<Option<NodeRecord>, StoreError>;
+
+    /// What is known of every node that was ever used, by name.
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
+
+    /// The environments that `query` names, by user, name and version.
+    async fn environments(
+        &self,
+        query: &EnvironmentQuery,
+    ) -> Result<Vec<EnvironmentRecord>, StoreError>;
+
+    /// An id no environment has or had, for a record about to be added.
+    fn new_environment_id(&self) -> u64;
+
+    /// The rights of one user or of all, by user, node and partition.
+    async fn rights(&self, user: Option<&str>) -> Result<Vec<RightRecord>, StoreError>;
+
+    /// The statistics rows that pass `filter`, oldest first.
+    async fn statistics(&self, filter: &StatFilter) -> Result<Vec<StatRow>, StoreError>;
+}
