@@ -1,1 +1,3 @@
 //! Machines reached for real.
+
+pub mod transfer;
