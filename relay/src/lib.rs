@@ -45,6 +45,10 @@
 //! 6. *Over*: the server closes the control connection. The relay kills what is left of
 //!    its command's process group and exits. Losing the server has the same effect.
 //!
+//! A relay that is killed outright (signal 9) cannot kill its command, which then sees its
+//! input end early and may end well. Its node has failed all the same: what counts is a
+//! `Done` with the right digest.
+//!
 //! # What is trusted
 //!
 //! Tokens and the pass travel in the clear, as the image does: the network between the

@@ -8,7 +8,7 @@ use crate::{
 };
 use sha2::{Digest, Sha256};
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{
@@ -36,9 +36,10 @@ impl Feed {
     pub(super) async fn open(path: &Path, block: usize) -> Result<Self, SourceError> {
         let file = path.to_owned();
         let look = tokio::task::spawn_blocking(move || {
-            let metadata = File::open(&file)?.metadata()?;
+            // Looked at before it is opened: opening a pipe would wait for its writer.
+            let metadata = fs::metadata(&file)?;
             if metadata.is_file() {
-                return Ok(metadata.len());
+                return File::open(&file).map(|_| metadata.len());
             }
             Err(io::Error::other("not a regular file"))
         });
@@ -127,5 +128,66 @@ pub(super) struct FromFile(mpsc::Receiver<Next>);
 impl Blocks for FromFile {
     async fn next(&mut self) -> Next {
         self.0.recv().await.unwrap_or(Next::Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: usize = 1000;
+
+    async fn feed(size: usize) -> (tempfile::NamedTempFile, Arc<Feed>) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![7; size]).unwrap();
+        let feed = Feed::open(file.path(), BLOCK).await.unwrap();
+        (file, Arc::new(feed))
+    }
+
+    /// Offsets of the blocks from `from` on, and what came after them.
+    async fn read(feed: &Arc<Feed>, from: u64) -> (Vec<u64>, Next) {
+        let mut blocks = feed.blocks(from);
+        let mut offsets = Vec::new();
+        loop {
+            match blocks.next().await {
+                Next::Block(block) => offsets.push(block.offset),
+                last => return (offsets, last),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn any_block_can_be_the_first_and_the_digest_is_of_the_whole() {
+        let (_file, feed) = feed(2500).await;
+        assert_eq!(feed.sha256(), None);
+        let whole = format!("{:x}", Sha256::digest(vec![7; 2500]));
+        for (from, expected) in [(2000, vec![2000]), (0, vec![0, 1000, 2000]), (3000, vec![])] {
+            let (offsets, last) = read(&feed, from).await;
+            assert_eq!(offsets, expected);
+            let Next::End(end) = last else { panic!("{last:?}") };
+            assert_eq!((end.length, &end.sha256), (2500, &whole));
+        }
+        assert_eq!(feed.sha256(), Some(whole.as_str()));
+        let (_, last) = read(&feed, 1500).await;
+        let Next::Broken(loss) = last else { panic!("{last:?}") };
+        assert_eq!(loss.why, "offset 1500 is inside a block");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_breaks_the_stream_where_it_ends() {
+        let (file, feed) = feed(2500).await;
+        file.as_file().set_len(1700).unwrap();
+        let (offsets, last) = read(&feed, 0).await;
+        assert_eq!(offsets, [0]);
+        let Next::Broken(loss) = last else { panic!("{last:?}") };
+        assert_eq!((loss.block, loss.offset), (1, 1000));
+    }
+
+    #[tokio::test]
+    async fn only_a_regular_file_can_be_sent() {
+        for path in ["/", "/dev/zero", "/nonexistent"] {
+            let error = Feed::open(Path::new(path), BLOCK).await.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("cannot read {path}: ")), "{error}");
+        }
     }
 }

@@ -29,7 +29,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 /// Events that may wait for the roster; a node whose event does not fit waits a moment.
@@ -183,7 +183,7 @@ where
         return Err(SourceError::Block(job.block));
     }
     let deadline = Instant::now() + job.deadline;
-    let feed = Arc::new(Feed::open(&job.file, job.block).await?);
+    let feed = Arc::new(open(job, deadline).await?);
     let pass = Secret::random().map_err(SourceError::Token)?;
     let mut tokens = HashMap::new();
     let mut launches = FuturesUnordered::new();
@@ -224,6 +224,14 @@ where
         never = door.stand(listener) => match never {},
     }
     Ok(Report { outcomes: roster.outcomes(), sent: feed.sent() })
+}
+
+/// Opens the file; a file server that hangs has until the deadline.
+async fn open(job: &Broadcast, deadline: Instant) -> Result<Feed, SourceError> {
+    timeout_at(deadline, Feed::open(&job.file, job.block)).await.unwrap_or_else(|_| {
+        let (path, why) = (job.file.clone(), io::ErrorKind::TimedOut.into());
+        Err(SourceError::File { path, why })
+    })
 }
 
 fn ticket(job: &Broadcast, member: &Member) -> io::Result<Ticket> {

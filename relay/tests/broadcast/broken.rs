@@ -92,7 +92,7 @@ async fn a_flipped_byte_on_the_wire_is_named() {
     // Inside block 4, whatever few beats are on the wire before it.
     const AT: u64 = 300_000;
     let mut bed = Bed::new(4, 60 * BLOCK, r#"cat > "$OUT""#).await;
-    let proxy = Proxy::new().await;
+    let proxy = Proxy::new();
     let report = {
         let alter = async |index: usize, mut ticket: relay::message::Ticket| {
             if index == 1 {

@@ -14,7 +14,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Proxy(Mutex<JoinSet<()>>);
 
 impl Proxy {
-    pub(crate) async fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(JoinSet::new()))
     }
 
@@ -78,5 +78,5 @@ async fn flip(data: TcpListener, real: SocketAddr, at: u64) {
     }
     drop(client);
     drop(relay);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -1,0 +1,154 @@
+//! The transfer port over the relay.
+//!
+//! [`launch`] puts `kadence-relay` onto a node and starts it, by two or three short shell
+//! commands; no shell stays open. The rest is [`relay::source`]: the nodes join over TCP,
+//! the file flows through them, and each says what came of it.
+
+mod launch;
+
+use crate::{
+    nodes::Node,
+    platform::{Progress, Shell, Transfer, TransferError, TransferJob},
+};
+use launch::{Launcher, Program};
+use relay::{
+    message::Timing,
+    source::{self, Broadcast, Failure, Member, Report},
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+use tokio::{net::TcpListener, sync::OnceCell};
+
+/// How broadcasts are done at a site.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// The relay for the nodes, on the server; `relay/build` makes it.
+    pub program: PathBuf,
+    /// Where the server listens during a broadcast; port 0 lets the system choose, and
+    /// lets several broadcasts run at once.
+    pub listen: SocketAddr,
+    /// The server's address as the nodes reach it.
+    pub advertised: IpAddr,
+    /// Folders on the nodes to keep the relay in, in order of preference. The relay goes
+    /// into a folder of its own there that only root can write to.
+    pub folders: Vec<String>,
+    /// When a node counts as dead.
+    pub timing: Timing,
+    /// Bytes of a block.
+    pub block: usize,
+    /// Blocks in the ring of each node.
+    pub ring: usize,
+}
+
+impl RelaySettings {
+    /// The usual settings for a server that the nodes reach at `address`.
+    pub fn new(program: PathBuf, address: IpAddr) -> Self {
+        Self {
+            program,
+            listen: SocketAddr::new(address, 0),
+            advertised: address,
+            folders: vec!["/run".into(), "/tmp".into()],
+            timing: Timing::default(),
+            block: source::DEFAULT_BLOCK,
+            ring: source::DEFAULT_RING,
+        }
+    }
+}
+
+/// Broadcasts through a pipeline of relays.
+pub struct RelayTransfer {
+    shell: Arc<dyn Shell>,
+    settings: RelaySettings,
+    program: OnceCell<Program>,
+}
+
+impl RelayTransfer {
+    /// Broadcasts as `settings` say, with relays started over `shell`.
+    pub fn new(shell: Arc<dyn Shell>, settings: RelaySettings) -> Self {
+        Self { shell, settings, program: OnceCell::new() }
+    }
+
+    /// Runs the broadcast; an error is everyone's.
+    async fn attempt(
+        &self,
+        job: &TransferJob,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Report, TransferError> {
+        let settings = &self.settings;
+        let listener = listen(settings.listen).await?;
+        let port = listener.local_addr().map_or(settings.listen.port(), |at| at.port());
+        let total = tokio::fs::metadata(&job.file).await.map_or(0, |file| file.len());
+        let broadcast = Broadcast {
+            file: job.file.clone(),
+            command: job.command.clone(),
+            members: job.nodes.iter().map(|node| member(node)).collect(),
+            server: SocketAddr::new(settings.advertised, port),
+            deadline: job.deadline,
+            timing: settings.timing,
+            block: settings.block,
+            ring: settings.ring,
+        };
+        let launcher = Launcher {
+            shell: &*self.shell,
+            program: self.program.get_or_init(|| Program::load(&settings.program)).await,
+            folders: &settings.folders,
+            deadline: settings.timing.join.min(job.deadline),
+        };
+        let launch = |index: usize, ticket| launcher.launch(&job.nodes[index], ticket);
+        let told = |node, written| progress(Progress { node, written, total });
+        source::broadcast(listener, &broadcast, launch, &told)
+            .await
+            .map_err(|error| TransferError::Stream(error.to_string()))
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, TransferError> {
+    TcpListener::bind(address).await.map_err(|why| {
+        TransferError::Start(format!("the server cannot listen on {address}: {why}"))
+    })
+}
+
+fn member(node: &Node) -> Member {
+    Member { name: node.name.clone(), address: node.address.into() }
+}
+
+#[async_trait::async_trait]
+impl Transfer for RelayTransfer {
+    async fn broadcast(
+        &self,
+        job: &TransferJob,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> BTreeMap<String, Result<(), TransferError>> {
+        let names = job.nodes.iter().map(|node| node.name.clone());
+        match Box::pin(self.attempt(job, progress)).await {
+            Ok(report) => {
+                tracing::info!(file = %job.file.display(), sent = report.sent, "broadcast ended");
+                let results = report.outcomes.into_iter();
+                names.zip(results.map(|result| result.map_err(|why| error(job, why)))).collect()
+            }
+            Err(error) => names.map(|name| (name, Err(error.clone()))).collect(),
+        }
+    }
+}
+
+/// A node's failure in the terms of the port.
+fn error(job: &TransferJob, failure: Failure) -> TransferError {
+    match failure {
+        Failure::Launch(_) | Failure::Absent { .. } => TransferError::Start(failure.to_string()),
+        Failure::Gone { .. } | Failure::Stream(_) | Failure::Failed(_) | Failure::Short { .. } => {
+            TransferError::Stream(failure.to_string())
+        }
+        Failure::Command { status, stderr } => {
+            TransferError::Command { command: job.command.clone(), status, stderr }
+        }
+        Failure::Digest { expected, got } => TransferError::Digest { expected, got },
+        Failure::Deadline(after) => TransferError::Deadline(after),
+    }
+}
+
+#[cfg(test)]
+mod tests;

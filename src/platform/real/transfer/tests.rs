@@ -1,0 +1,292 @@
+//! Broadcasts over a shell that runs commands on this machine, each node with an address
+//! of its own on loopback. The relays are real.
+
+use super::*;
+use crate::{
+    nodes::Firmware,
+    platform::{Command, Input, Output, ShellError},
+};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Stdio,
+    sync::{Mutex, OnceLock},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::AsyncWriteExt,
+    time::{sleep, timeout},
+};
+
+/// Nothing here takes so long, on the busiest machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The relay built from this workspace, beside the test's own program.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let target = test.ancestors().nth(3).unwrap();
+        let built = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--locked", "--offline", "-p", "relay", "--target-dir"])
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        target.join("debug/kadence-relay")
+    })
+}
+
+/// `sh -c` on this machine, with the node's index in `$NODE` and `$OUT` its own path.
+struct LocalShell {
+    dir: PathBuf,
+    path: String,
+    /// Damages files on their way, where set.
+    damage: bool,
+    /// Names of nodes that were sent a file.
+    sent: Mutex<Vec<String>>,
+}
+
+#[async_trait::async_trait]
+impl Shell for LocalShell {
+    async fn run(&self, node: &Node, command: &Command) -> Result<Output, ShellError> {
+        let mut child = tokio::process::Command::new("/bin/sh")
+            .args(["-c", &command.text])
+            .env("PATH", &self.path)
+            .env("OUT", self.dir.join(node.short()))
+            .env("NODE", node.short())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut input = match &command.input {
+            Input::Empty => Vec::new(),
+            Input::Bytes(bytes) => bytes.to_vec(),
+            Input::File(path) => {
+                self.sent.lock().unwrap().push(node.name.clone());
+                fs::read(path).unwrap()
+            }
+        };
+        if self.damage && matches!(command.input, Input::File(_)) {
+            input.push(0);
+        }
+        let mut stdin = child.stdin.take().unwrap();
+        let ran = async {
+            // A command may end before it has read everything.
+            let _ = stdin.write_all(&input).await;
+            drop(stdin);
+            child.wait_with_output().await.unwrap()
+        };
+        let output = timeout(command.deadline, ran).await.map_err(|_| ShellError::Deadline {
+            node: node.name.clone(),
+            after: command.deadline,
+        })?;
+        Ok(Output {
+            status: output.status.code().unwrap(),
+            stdout: output.stdout.into(),
+            stderr: output.stderr.into(),
+        })
+    }
+
+    async fn forget(&self, _node: &Node) {}
+}
+
+struct Bed {
+    dir: TempDir,
+    shell: Arc<LocalShell>,
+    transfer: RelayTransfer,
+    image: Vec<u8>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        Self::with(|_, _| {})
+    }
+
+    fn with(alter: impl FnOnce(&mut LocalShell, &mut RelaySettings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let image: Vec<u8> =
+            (0..5_000_011u32).map(|at| (at ^ (at >> 7)).to_le_bytes()[0]).collect();
+        fs::write(dir.path().join("image"), &image).unwrap();
+        let mut settings =
+            RelaySettings::new(program().to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let folder = |name| dir.path().join(name).to_str().unwrap().to_owned();
+        // The first does not exist, the second has a character that shells care about.
+        settings.folders = vec![folder("nowhere"), folder("it's here")];
+        fs::create_dir(&settings.folders[1]).unwrap();
+        let mut shell = LocalShell {
+            dir: dir.path().to_owned(),
+            path: "/usr/bin:/bin".into(),
+            damage: false,
+            sent: Mutex::default(),
+        };
+        alter(&mut shell, &mut settings);
+        let shell = Arc::new(shell);
+        let transfer = RelayTransfer::new(shell.clone(), settings);
+        Self { dir, shell, transfer, image }
+    }
+
+    fn job(&self, nodes: usize, command: &str) -> TransferJob {
+        TransferJob {
+            file: self.dir.path().join("image"),
+            nodes: (0..nodes).map(node).collect(),
+            command: command.to_owned(),
+            deadline: PATIENCE,
+        }
+    }
+
+    fn assert_received(&self, node: &Node) {
+        assert!(fs::read(self.dir.path().join(node.short())).unwrap() == self.image);
+    }
+
+    fn sent(&self) -> usize {
+        self.shell.sent.lock().unwrap().len()
+    }
+}
+
+fn node(index: usize) -> Arc<Node> {
+    Arc::new(Node {
+        name: format!("n{index}.example.org"),
+        cluster: "c".into(),
+        address: Ipv4Addr::new(127, 0, 1, u8::try_from(index + 1).unwrap()),
+        macs: Vec::new(),
+        firmware: Firmware::Bios,
+        bmc: None,
+    })
+}
+
+const SAVE: &str = r#"cat > "$OUT""#;
+
+#[tokio::test]
+async fn the_relay_is_sent_where_it_is_missing_and_used_where_it_is() {
+    let bed = Bed::new();
+    let job = bed.job(3, SAVE);
+    let seen = Mutex::new([0; 3]);
+    let progress = |progress: Progress| {
+        assert_eq!(progress.total, bed.image.len() as u64);
+        seen.lock().unwrap()[progress.node] = progress.written;
+    };
+    for round in 0..2 {
+        let results = bed.transfer.broadcast(&job, &progress).await;
+        for node in &job.nodes {
+            assert_eq!(results[&node.name], Ok(()), "round {round}");
+            bed.assert_received(node);
+            fs::remove_file(bed.dir.path().join(node.short())).unwrap();
+        }
+        assert_eq!(*seen.lock().unwrap(), [bed.image.len() as u64; 3]);
+        // The three share one folder here, so some may find what another was sent.
+        assert!((1..=3).contains(&bed.sent()), "round {round}: {}", bed.sent());
+        if round == 0 {
+            bed.shell.sent.lock().unwrap().truncate(1);
+        }
+    }
+    assert_eq!(bed.sent(), 1, "nothing was sent in the second round");
+    let home = bed.dir.path().join("it's here/kadence");
+    assert_eq!(fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing is left but the relay");
+}
+
+#[tokio::test]
+async fn an_installed_relay_of_this_version_is_used() {
+    let bed = Bed::with(|shell, _| {
+        let bin = shell.dir.join("bin");
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(program(), bin.join("kadence-relay")).unwrap();
+        shell.path = format!("{}:{}", bin.display(), shell.path);
+    });
+    let job = bed.job(1, SAVE);
+    let results = bed.transfer.broadcast(&job, &|_| {}).await;
+    assert_eq!(results[&job.nodes[0].name], Ok(()));
+    bed.assert_received(&job.nodes[0]);
+    assert_eq!(bed.sent(), 0);
+}
+
+/// The error of the only node.
+async fn error_of(bed: &Bed, job: &TransferJob) -> TransferError {
+    bed.transfer.broadcast(job, &|_| {}).await.into_values().next().unwrap().unwrap_err()
+}
+
+#[tokio::test]
+async fn a_relay_that_cannot_be_put_there_is_a_start_error() {
+    let damaged = Bed::with(|shell, _| shell.damage = true);
+    let nowhere = Bed::with(|_, settings| settings.folders.truncate(1));
+    let unreadable = Bed::with(|_, settings| settings.program = "/nonexistent/relay".into());
+    let foreign = Bed::with(|shell, settings| {
+        // The folder's name leads elsewhere: not ours alone.
+        let target = shell.dir.join("elsewhere");
+        fs::create_dir(&target).unwrap();
+        let home = Path::new(&settings.folders[1]).join("kadence");
+        std::os::unix::fs::symlink(target, home).unwrap();
+    });
+    for (bed, expected) in [
+        (damaged, "what arrived is not the relay: digest "),
+        (nowhere, "no folder to run a relay from: "),
+        (unreadable, "there is no relay on n0.example.org and none to send: cannot read "),
+        (foreign, "no folder to run a relay from: "),
+    ] {
+        let error = error_of(&bed, &bed.job(1, SAVE)).await;
+        let TransferError::Start(why) = &error else { panic!("{error:?}") };
+        assert!(why.starts_with(expected), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn failures_come_in_the_terms_of_the_port() {
+    let bed = Bed::new();
+    let command = r#"[ "$NODE" != n0 ] || { echo full >&2; exit 3; }; cat > "$OUT""#;
+    let job = bed.job(2, command);
+    let results = bed.transfer.broadcast(&job, &|_| {}).await;
+    let stderr = "full".to_owned();
+    let failed = TransferError::Command { command: command.to_owned(), status: 3, stderr };
+    assert_eq!(results["n0.example.org"], Err(failed));
+    assert_eq!(results["n1.example.org"], Ok(()));
+    bed.assert_received(&job.nodes[1]);
+
+    let short = error_of(&bed, &bed.job(1, "exec head -c 9 > /dev/null")).await;
+    assert!(matches!(&short, TransferError::Stream(why) if why.contains("5000011")), "{short}");
+
+    let mut late = bed.job(1, "cat > /dev/null; exec sleep 600");
+    late.deadline = Duration::from_secs(10);
+    assert_eq!(error_of(&bed, &late).await, TransferError::Deadline(late.deadline));
+
+    let mut missing = bed.job(1, SAVE);
+    missing.file = "/nonexistent/image".into();
+    let error = error_of(&bed, &missing).await;
+    assert!(error.to_string().contains("/nonexistent/image"), "{error}");
+}
+
+#[tokio::test]
+async fn dropping_the_call_ends_relays_and_commands() {
+    let bed = Bed::new();
+    let job = bed.job(2, r#"echo $$ > "$OUT"; cat > /dev/null; exec sleep 600"#);
+    let pid = |node: &Node| {
+        let text = fs::read_to_string(bed.dir.path().join(node.short())).ok()?;
+        text.strip_suffix('\n')?.parse::<u32>().ok()
+    };
+    let running = async {
+        while job.nodes.iter().any(|node| pid(node).is_none()) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        results = bed.transfer.broadcast(&job, &|_| {}) => panic!("it ended: {results:?}"),
+        done = timeout(PATIENCE, running) => done.unwrap(),
+    }
+    for node in &job.nodes {
+        let stat = format!("/proc/{}/stat", pid(node).unwrap());
+        // A corpse that its new parent has not buried is as good as gone.
+        let lives = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        let dying = async {
+            while lives() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, dying).await.expect("the command is killed");
+    }
+}
