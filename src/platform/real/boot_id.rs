@@ -110,7 +110,8 @@ mod tests {
     #[tokio::test]
     async fn the_kernel_of_a_node_tells_its_id() {
         let sshd = Sshd::start().await;
-        let got = boot_id(&sshd.shell(), &node("n1", [127, 0, 7, 1]), Duration::from_secs(60)).await;
+        let got =
+            boot_id(&sshd.shell(), &node("n1", [127, 0, 7, 1]), Duration::from_secs(60)).await;
         let own = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux");
         assert_eq!(got.expect("an id").to_string(), own.trim_end());
     }

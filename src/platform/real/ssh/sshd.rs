@@ -88,7 +88,11 @@ impl Sshd {
         self.server.kill().await.expect("sshd ends");
         keygen(&self.path("host"));
         self.server = serve(self.folder.path(), self.address, self.port);
-        assert!(answers(&mut self.server, self.address, self.port).await, "{}", log(self.folder.path()));
+        assert!(
+            answers(&mut self.server, self.address, self.port).await,
+            "{}",
+            log(self.folder.path())
+        );
     }
 }
 

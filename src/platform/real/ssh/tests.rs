@@ -77,7 +77,8 @@ async fn input_comes_from_bytes_or_a_file() {
     assert_eq!((text(&output.stdout), output.status), ("hello", 4));
 
     // Larger than every window; echoed, so that both ways are full at once.
-    let content: Vec<u8> = (0..12_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let content: Vec<u8> =
+        (0..12_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let path = sshd.path("image");
     fs::write(&path, &content).expect("written");
     let file = |text| Command { input: Input::File(path.clone()), ..command(text) };
@@ -151,7 +152,10 @@ async fn a_handshake_that_stops_half_way_ends_at_the_deadline() {
         stream.write_all(b"SSH-2.0-half\r\n").await.expect("written");
         stream
     });
-    assert_eq!(result.expect_err("half"), ShellError::Deadline { node: "half".into(), after: SHORT });
+    assert_eq!(
+        result.expect_err("half"),
+        ShellError::Deadline { node: "half".into(), after: SHORT }
+    );
     ok(&shell, "true").await;
 }
 
@@ -164,7 +168,10 @@ async fn a_refused_port_and_a_stranger_are_told_apart() {
     drop(free);
     let shell = Ssh::new(SshOptions { port, ..sshd.options() });
     let error = shell.run(&n1, &command("true")).await.expect_err("refused");
-    assert!(matches!(error, ShellError::Unreachable { ref why, .. } if why.contains("refused")), "{error}");
+    assert!(
+        matches!(error, ShellError::Unreachable { ref why, .. } if why.contains("refused")),
+        "{error}"
+    );
 
     let key = sshd.path("stranger");
     let shell = Ssh::new(SshOptions { key: key.clone(), ..sshd.options() });
@@ -226,8 +233,8 @@ async fn a_server_that_dies_is_an_error_and_then_forgotten() {
     assert!(matches!(killed, Err(ShellError::Unreachable { .. })), "{killed:?}");
     assert_eq!(ok(&shell, "true").await.status, 0);
     let parent = text(&ok(&shell, "echo $PPID").await.stdout).trim().to_owned();
-    let killer = sshd.shell();
-    ok(&killer, &format!("kill -9 {parent}")).await;
+    let other = sshd.shell();
+    ok(&other, &format!("kill -9 {parent}")).await;
     assert_eq!(ok(&shell, "echo still").await.stdout, "still\n");
 }
 
