@@ -12,7 +12,7 @@ use tokio::process::Command;
 /// more each. Healthy BMCs answer in a tenth of one.
 const FIRST_ANSWER: &str = "1";
 /// How often it asks again; with [`FIRST_ANSWER`] a silent BMC is given up in
-/// some ten seconds. The caller's deadline may be shorter.
+/// twelve seconds. The caller's deadline may be shorter.
 const RETRIES: &str = "3";
 
 /// Reads the power state.
@@ -48,7 +48,8 @@ async fn chassis_power(bmc: &Bmc, verb: &str, deadline: Duration) -> Result<Stri
     }
     let mut command = Command::new("ipmitool");
     // Without -C it asks for the cipher suites first; BMCs that do not answer cost 10 s.
-    command.args(["-I", "lanplus", "-C", "3", "-N", FIRST_ANSWER, "-R", RETRIES]);
+    // And only -v tells a refused password from silence.
+    command.args(["-v", "-I", "lanplus", "-C", "3", "-N", FIRST_ANSWER, "-R", RETRIES]);
     command.arg("-H").arg(&bmc.address).arg("-U").arg(&bmc.user);
     command.arg("-f").arg(&bmc.password_file);
     if let Some(port) = bmc.port {

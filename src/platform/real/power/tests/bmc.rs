@@ -102,8 +102,9 @@ impl Emulator {
     }
 
     /// sushy-tools' Redfish service with its "fake" driver, whose power state is in the
-    /// file `state` here; reset types are logged. `lies` as above.
-    pub(super) async fn redfish(address: &'static str, systems: usize) -> Self {
+    /// file `state` here; reset types are logged. `lies` as above. By https with a
+    /// self-signed certificate, or by http.
+    pub(super) async fn redfish(scheme: &str, address: &'static str, systems: usize) -> Self {
         let home = std::env::var_os("HOME").expect("a home");
         let python = PathBuf::from(home).join(".cache/kadence/venv/bin/python");
         assert!(python.exists(), "no {}: run scripts/setup", python.display());
@@ -112,12 +113,15 @@ impl Emulator {
         let port = free.local_addr().expect("its address").port();
         drop(free);
         fs::write(folder.path().join("state"), "Off\n").expect("written");
+        if scheme == "https" {
+            certificate(&folder);
+        }
         let script =
             concat!(env!("CARGO_MANIFEST_DIR"), "/src/platform/real/power/tests/redfish.py");
         let (port_text, systems) = (port.to_string(), systems.to_string());
         let arguments = [script, address, &port_text, USER, "s3cret:x", &systems];
         let mut process = spawn(Command::new(python).args(arguments), &folder);
-        let url = format!("http://{address}");
+        let url = format!("{scheme}://{address}");
         let node = with_bmc(&folder, BmcDriver::Redfish, &url, port);
         while TcpStream::connect((address, port)).await.is_err() {
             let ended = process.try_wait().expect("its state");
@@ -126,6 +130,17 @@ impl Emulator {
         }
         Self { node, folder, _process: process }
     }
+}
+
+/// `cert.pem` and `key.pem`, signed by nobody else.
+fn certificate(folder: &TempDir) {
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/CN=bmc", "-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(folder.path())
+        .output()
+        .expect("openssl runs: run scripts/setup");
+    assert!(made.status.success(), "{made:?}");
 }
 
 fn spawn(command: &mut Command, folder: &TempDir) -> Child {

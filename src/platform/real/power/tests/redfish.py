@@ -34,7 +34,5 @@ main.app.configure(extra_config=dict(
     SUSHY_EMULATOR_FAKE_SYSTEMS=[
         {"uuid": "77000000-0000-0000-0000-%012x" % n, "name": "node%d" % n, "power_state": "Off",
          "nics": []} for n in range(1, int(systems) + 1)]))
-context = None
-if os.path.exists("tls"):
-    context = ("cert.pem", "key.pem")
+context = ("cert.pem", "key.pem") if os.path.exists("cert.pem") else None
 main.app.run(host=address, port=int(port), threaded=True, ssl_context=context)

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 
 #[tokio::test]
 async fn a_machine_is_switched_and_reset() {
-    let sim = Emulator::redfish("127.0.8.21", 1).await;
+    let sim = Emulator::redfish("http", "127.0.8.21", 1).await;
     let starts = || {
         let starts = ["On", "ForceOn", "ForceRestart"];
         sim.lines("log").iter().filter(|line| starts.contains(&line.as_str())).count()
@@ -20,7 +20,7 @@ async fn a_machine_is_switched_and_reset() {
 
 #[tokio::test]
 async fn the_address_names_the_system_where_there_are_several() {
-    let sim = Emulator::redfish("127.0.8.22", 3).await;
+    let sim = Emulator::redfish("http", "127.0.8.22", 3).await;
     let power = with(Commands::default(), SETTLE);
     let error = power.status(&sim.node, LONG).await.expect_err("three");
     assert!(error.to_string().contains("3 systems"), "{error}");
@@ -37,7 +37,7 @@ async fn the_address_names_the_system_where_there_are_several() {
 
 #[tokio::test]
 async fn a_wrong_password_is_told_and_not_shown() {
-    let sim = Emulator::redfish("127.0.8.23", 1).await;
+    let sim = Emulator::redfish("http", "127.0.8.23", 1).await;
     sim.wrong_password();
     let error = with(Commands::default(), SETTLE).status(&sim.node, LONG).await.expect_err("wrong");
     let bmc = sim.node.bmc.as_ref().expect("a BMC");
@@ -63,7 +63,7 @@ async fn a_silent_bmc_is_told_within_the_deadline() {
 
 #[tokio::test]
 async fn an_order_without_effect_is_an_error() {
-    let sim = Emulator::redfish("127.0.8.25", 1).await;
+    let sim = Emulator::redfish("http", "127.0.8.25", 1).await;
     std::fs::write(sim.path("lies"), "").expect("written");
     let power = with(Commands::default(), SHORT);
     let error = power.act(&sim.node, PowerAction::On, Level::Hard, LONG).await.expect_err("a lie");
@@ -74,6 +74,17 @@ async fn an_order_without_effect_is_an_error() {
         ),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_accepted() {
+    let sim = Emulator::redfish("https", "127.0.8.27", 1).await;
+    let power = with(Commands::default(), LONG);
+    power.act(&sim.node, PowerAction::On, Level::Hard, LONG).await.expect("on");
+    // https is what an address without a scheme means.
+    let mut node = sim.node.clone();
+    node.bmc.as_mut().expect("a BMC").address = "127.0.8.27".into();
+    assert_eq!(power.status(&node, LONG).await, Ok(PowerState::On));
 }
 
 #[tokio::test]
