@@ -127,7 +127,9 @@ impl RealPower {
         let Some(wanted) = wanted(action) else {
             return commands::run(template, node, left(end)).await.map(drop);
         };
-        let before = self.observe(node, end).await.unwrap_or_else(|error| {
+        // A BMC that is silent must leave time for the command.
+        let half = Instant::now() + left(end) / 2;
+        let before = self.observe(node, half).await.unwrap_or_else(|error| {
             tracing::debug!(node = node.name, %error, "the power state cannot be read");
             None
         });

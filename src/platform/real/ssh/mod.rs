@@ -92,7 +92,8 @@ impl Slot {
 impl Ssh {
     /// A shell for all nodes; nothing is connected yet.
     pub fn new(options: SshOptions) -> Self {
-        let threads = Arc::new(Semaphore::new(options.threads));
+        let threads = options.threads.clamp(1, Semaphore::MAX_PERMITS);
+        let threads = Arc::new(Semaphore::new(threads));
         Self { options, slots: Mutex::default(), threads }
     }
 

@@ -89,13 +89,16 @@ impl Emulator {
         }
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder.path().join("chassis"), mode).expect("its mode");
-        let process = spawn(
+        let mut process = spawn(
             Command::new("ipmi_sim").args(["-n", "-c", "lan.conf", "-f", "sim.emu", "-s"]).arg("."),
             &folder,
         );
         let node = with_bmc(&folder, BmcDriver::Ipmi, address, port);
-        // It is up when it holds its port.
-        while UdpSocket::bind((address, port)).is_ok() {
+        // It is up when it holds its port, which Linux lists in hexadecimal.
+        let port = format!(":{port:04X} ");
+        while !fs::read_to_string("/proc/net/udp").expect("Linux").contains(&port) {
+            let ended = process.try_wait().expect("its state");
+            assert!(ended.is_none(), "{:?}", fs::read_to_string(folder.path().join("output")));
             sleep(Duration::from_millis(20)).await;
         }
         Self { node, folder, _process: process }

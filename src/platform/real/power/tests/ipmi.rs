@@ -99,3 +99,17 @@ async fn site_commands_win_and_are_checked_by_the_bmc() {
     power.act(&sim.node, PowerAction::Off, Level::Hard, LONG).await.expect("off, by the BMC");
     assert_eq!(sim.lines("log"), ["lie", "site", "stop"]);
 }
+
+#[tokio::test]
+async fn a_silent_bmc_does_not_keep_the_sites_command_from_running() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let hole = UdpSocket::bind("127.0.8.17:0").expect("a socket");
+    let port = hole.local_addr().expect("its address").port();
+    let node = with_bmc(&folder, BmcDriver::Ipmi, "127.0.8.17", port);
+    let done = folder.path().join("done");
+    let power_off = [(Level::VeryHard, format!("touch {}", done.display()))].into();
+    let power = with(Commands { power_off, ..Commands::default() }, SETTLE);
+    let deadline = Duration::from_secs(10);
+    power.act(&node, PowerAction::Off, Level::VeryHard, deadline).await.expect("believed");
+    assert!(done.exists());
+}
