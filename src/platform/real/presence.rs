@@ -17,8 +17,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Probes under way at once: each holds a file descriptor, and services often start
-/// with a limit of 1024 of them... so half of that.
+/// Probes under way at once: each holds a file descriptor, of which a service often
+/// has no more than 1024; this leaves half of them.
 const PROBES: usize = 512;
 /// Sightings that a slow reader may be behind before it loses the oldest: a cluster
 /// of a thousand nodes makes four or so each when it boots.

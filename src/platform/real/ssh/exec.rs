@@ -153,13 +153,14 @@ fn pump(
 ) -> Result<Output, Failure> {
     let session = &link.session;
     session.set_blocking(false);
+    let mut chunk = vec![0; CHUNK];
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let (mut out, mut err) = (channel.stream(0), channel.stderr());
     loop {
         // Each call may have something left to send: its direction counts.
         let mut turn = Turn { session, progress: false, sending: false };
-        turn.note(drain(&mut out, &mut stdout, limit)?);
-        turn.note(drain(&mut err, &mut stderr, limit)?);
+        turn.note(drain(&mut out, &mut chunk, &mut stdout, limit)?);
+        turn.note(drain(&mut err, &mut chunk, &mut stderr, limit)?);
         turn.note(feed.step(channel)?);
         // The end of output is not the end: the command may still read.
         if channel.eof() && !would_block(channel.wait_close())? {
@@ -213,11 +214,15 @@ impl Turn<'_> {
 }
 
 /// Takes what has arrived; whether anything had.
-fn drain(stream: &mut Stream, into: &mut Vec<u8>, limit: usize) -> Result<bool, Failure> {
-    let mut chunk = [0; CHUNK];
+fn drain(
+    stream: &mut Stream,
+    chunk: &mut [u8],
+    into: &mut Vec<u8>,
+    limit: usize,
+) -> Result<bool, Failure> {
     let mut progress = false;
     loop {
-        match stream.read(&mut chunk) {
+        match stream.read(chunk) {
             Ok(0) => return Ok(progress),
             Ok(count) if into.len() + count > limit => return Err(Failure::TooMuch),
             Ok(count) => {

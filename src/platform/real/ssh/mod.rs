@@ -92,7 +92,8 @@ impl Slot {
 impl Ssh {
     /// A shell for all nodes; nothing is connected yet.
     pub fn new(options: SshOptions) -> Self {
-        let threads = Arc::new(Semaphore::new(options.threads));
+        let threads = options.threads.clamp(1, Semaphore::MAX_PERMITS);
+        let threads = Arc::new(Semaphore::new(threads));
         Self { options, slots: Mutex::default(), threads }
     }
 
@@ -103,11 +104,11 @@ impl Ssh {
     async fn run_in_line(&self, node: &Node, command: &Command) -> Result<Output, ShellError> {
         let address = SocketAddr::from((node.address, self.options.port));
         let slot = Arc::clone(self.slots().entry(node.name.clone()).or_default());
-        let mut line = slot.line.lock().await;
+        let mut kept = slot.line.lock().await;
         let unreachable = |why| unreachable(node, address, why);
-        if let Some(link) = line.take().filter(|link| link.usable(address)) {
+        if let Some(link) = kept.take().filter(|link| link.usable(address)) {
             let (link, result) = self.exec(link, command).await.map_err(unreachable)?;
-            *line = link;
+            *kept = link;
             match result {
                 // The kept connection was dead, and the command did not start: once more.
                 Err(Failure::NotStarted(why)) => {
@@ -118,7 +119,7 @@ impl Ssh {
         }
         let link = self.connect(node, address, &slot).await?;
         let (link, result) = self.exec(link, command).await.map_err(unreachable)?;
-        *line = link;
+        *kept = link;
         result.map_err(|failure| failure.at(node, address, command))
     }
 

@@ -57,7 +57,7 @@ impl Sshd {
             drop(free);
             let mut server = serve(folder.path(), address, port);
             if answers(&mut server, address, port).await {
-                return Self { address, port, folder, server };
+                return Self { port, folder, address, server };
             }
         }
         panic!("sshd does not start: {}", log(folder.path()));

@@ -233,8 +233,8 @@ async fn a_server_that_dies_is_an_error_and_then_forgotten() {
     assert!(matches!(killed, Err(ShellError::Unreachable { .. })), "{killed:?}");
     assert_eq!(ok(&shell, "true").await.status, 0);
     let parent = text(&ok(&shell, "echo $PPID").await.stdout).trim().to_owned();
-    let killer = sshd.shell();
-    ok(&killer, &format!("kill -9 {parent}")).await;
+    let other = sshd.shell();
+    ok(&other, &format!("kill -9 {parent}")).await;
     assert_eq!(ok(&shell, "echo still").await.stdout, "still\n");
 }
 

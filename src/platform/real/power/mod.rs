@@ -1,0 +1,302 @@
+//! The power port: the site's commands, IPMI, Redfish.
+//!
+//! For each action and level the site's command ([`Commands`]) wins; where there is
+//! none, the node's BMC driver does it ([`ipmi`], [`redfish`]):
+//!
+//! | action | soft | hard | `very_hard` |
+//! |---|---|---|---|
+//! | reboot | not provided | reset; on, where it is off | off, on |
+//! | `power_on` | on | on | on |
+//! | `power_off` | ACPI | off | off |
+//!
+//! The state is read before acting, and nothing is sent to a machine that is as
+//! ordered; it is read again until the order has taken effect. One action at a time
+//! per BMC.
+
+mod commands;
+mod ipmi;
+mod process;
+mod redfish;
+
+#[cfg(test)]
+mod tests;
+
+pub use commands::Commands;
+pub use redfish::ClientError;
+
+use crate::{
+    nodes::{Bmc, BmcDriver, Node},
+    platform::{Level, Power, PowerAction, PowerError, PowerState},
+};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// Default time for an order to take effect.
+pub const SETTLE: Duration = Duration::from_secs(15);
+/// Pause between two readings while an order takes effect: BMCs have no events for
+/// this that all of them send, and they are slow.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The longest deadline; beyond it (a century) a clock would overflow.
+const FOREVER: Duration = Duration::from_secs(3_155_760_000);
+
+/// What a BMC driver is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    On,
+    Off,
+    /// Press the button: ACPI.
+    SoftOff,
+    Reset,
+}
+
+/// The site's commands for a node; asked at each action, so that a reload counts.
+pub type CommandTable = Arc<dyn Fn(&Node) -> Arc<Commands> + Send + Sync>;
+
+/// [`Power`] for machines of the real world.
+pub struct RealPower {
+    commands: CommandTable,
+    settle: Duration,
+    redfish: redfish::Redfish,
+    /// By BMC address (node name where there is none); whoever holds one acts.
+    lines: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl fmt::Debug for RealPower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealPower").field("settle", &self.settle).finish_non_exhaustive()
+    }
+}
+
+impl RealPower {
+    /// Power by the commands that `commands` gives for a node, and by BMC drivers.
+    /// An order has to take effect within `settle` ([`SETTLE`]).
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(commands: CommandTable, settle: Duration) -> Result<Self, ClientError> {
+        let redfish = redfish::Redfish::new()?;
+        Ok(Self { commands, settle, redfish, lines: Mutex::default() })
+    }
+
+    async fn read(&self, bmc: &Bmc, end: Instant) -> Result<PowerState, PowerError> {
+        match bmc.driver {
+            BmcDriver::Ipmi => ipmi::status(bmc, left(end)).await,
+            BmcDriver::Redfish => self.redfish.status(bmc, left(end)).await,
+        }
+    }
+
+    async fn order(&self, bmc: &Bmc, order: Order, end: Instant) -> Result<(), PowerError> {
+        match bmc.driver {
+            BmcDriver::Ipmi => ipmi::order(bmc, order, left(end)).await,
+            BmcDriver::Redfish => self.redfish.order(bmc, order, left(end)).await,
+        }
+    }
+
+    /// The state by the site's command, where its text can be read, else by the BMC;
+    /// `None` where neither can tell.
+    async fn observe(&self, node: &Node, end: Instant) -> Result<Option<PowerState>, PowerError> {
+        if let Some(template) = &(self.commands)(node).power_status {
+            let said = commands::run(template, node, left(end)).await;
+            match (said.map(|text| commands::read_state(&text)), &node.bmc) {
+                (Ok(Some(state)), _) => return Ok(Some(state)),
+                (Ok(None), None) => return Ok(None),
+                (Err(error), None) => return Err(error),
+                (_, Some(_)) => {}
+            }
+        }
+        match &node.bmc {
+            Some(bmc) => self.read(bmc, end).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// By the site's command: exit 0 is success; believed where the state cannot be
+    /// read, or could not even before.
+    async fn act_by_command(
+        &self,
+        node: &Node,
+        action: PowerAction,
+        template: &str,
+        end: Instant,
+    ) -> Result<(), PowerError> {
+        let Some(wanted) = wanted(action) else {
+            return commands::run(template, node, left(end)).await.map(drop);
+        };
+        // A BMC that is silent must leave time for the command.
+        let half = Instant::now() + left(end) / 2;
+        let before = self.observe(node, half).await.unwrap_or_else(|error| {
+            tracing::debug!(node = node.name, %error, "the power state cannot be read");
+            None
+        });
+        if before == Some(wanted) {
+            return Ok(());
+        }
+        commands::run(template, node, left(end)).await?;
+        match before {
+            Some(_) => self.see(node, action, wanted, end).await,
+            None => Ok(()),
+        }
+    }
+
+    /// By the node's BMC.
+    async fn act_by_driver(
+        &self,
+        node: &Node,
+        bmc: &Bmc,
+        action: PowerAction,
+        level: Level,
+        end: Instant,
+    ) -> Result<(), PowerError> {
+        use {
+            Level::{Hard, Soft, VeryHard},
+            PowerAction::{Off, On, Reboot},
+        };
+        let state = self.read(bmc, end).await?;
+        let sent = match (action, level, state) {
+            (Reboot, Soft, _) => return Err(not_provided(action, level)),
+            (On, _, PowerState::On) | (Off, _, PowerState::Off) => return Ok(()),
+            (Reboot, Hard, PowerState::On) => return self.order(bmc, Order::Reset, end).await,
+            (Reboot, VeryHard, PowerState::On) => {
+                self.order(bmc, Order::Off, end).await?;
+                self.see(node, action, PowerState::Off, end).await?;
+                Order::On
+            }
+            (On | Reboot, ..) => Order::On,
+            (Off, Soft, _) => Order::SoftOff,
+            (Off, ..) => Order::Off,
+        };
+        self.order(bmc, sent, end).await?;
+        self.see(node, action, wanted(action).unwrap_or(PowerState::On), end).await
+    }
+
+    /// Reads the state until it is as `wanted`, for at most [`RealPower::settle`].
+    async fn see(
+        &self,
+        node: &Node,
+        action: PowerAction,
+        wanted: PowerState,
+        end: Instant,
+    ) -> Result<(), PowerError> {
+        let start = Instant::now();
+        let limit = end.min(start + self.settle);
+        let mut last = None;
+        loop {
+            let seen = timeout_at(limit, self.observe(node, limit)).await;
+            match seen {
+                Ok(Ok(Some(state))) if state == wanted => return Ok(()),
+                Ok(seen) => last = Some(seen),
+                Err(_) => {}
+            }
+            if Instant::now() + PAUSE >= limit {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        match last {
+            Some(Err(error)) => Err(error),
+            Some(Ok(Some(state))) => {
+                Err(PowerError::NoEffect { action, state, after: start.elapsed() })
+            }
+            _ => Err(PowerError::Refused(format!(
+                "{action} of {}: accepted, but the state could not be read within {}",
+                node.name,
+                humantime::format_duration(self.settle)
+            ))),
+        }
+    }
+
+    /// Waits for the node's line and runs `action` in it, all within `deadline`.
+    async fn act_in_line(
+        &self,
+        node: &Node,
+        action: PowerAction,
+        level: Level,
+        deadline: Duration,
+    ) -> Result<(), PowerError> {
+        let end = Instant::now() + deadline;
+        let commands = (self.commands)(node);
+        let template = commands.get(action, level);
+        let by_driver =
+            node.bmc.as_ref().filter(|_| (action, level) != (PowerAction::Reboot, Level::Soft));
+        if template.is_none() && by_driver.is_none() {
+            return Err(not_provided(action, level));
+        }
+        let address = node.bmc.as_ref().map_or_else(|| node.name.clone(), place);
+        let line = {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(lines.entry(address.clone()).or_default())
+        };
+        let busy = |_| PowerError::Busy { address, after: deadline };
+        let _turn = timeout(deadline, line.lock()).await.map_err(busy)?;
+        match (template, by_driver) {
+            (Some(template), _) => self.act_by_command(node, action, template, end).await,
+            (None, Some(bmc)) => self.act_by_driver(node, bmc, action, level, end).await,
+            (None, None) => Err(not_provided(action, level)),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Power for RealPower {
+    async fn status(&self, node: &Node, deadline: Duration) -> Result<PowerState, PowerError> {
+        let end = Instant::now() + deadline.min(FOREVER);
+        if (self.commands)(node).power_status.is_none() && node.bmc.is_none() {
+            return Err(PowerError::Refused("power_status command is not provided".into()));
+        }
+        self.observe(node, end).await?.ok_or_else(|| {
+            PowerError::Refused(format!(
+                "the power_status command of {} says neither on nor off",
+                node.name
+            ))
+        })
+    }
+
+    async fn status_text(&self, node: &Node, deadline: Duration) -> Result<String, PowerError> {
+        match &(self.commands)(node).power_status {
+            Some(template) => commands::run(template, node, deadline.min(FOREVER)).await,
+            None => self.status(node, deadline).await.map(|state| state.to_string()),
+        }
+    }
+
+    async fn act(
+        &self,
+        node: &Node,
+        action: PowerAction,
+        level: Level,
+        deadline: Duration,
+    ) -> Result<(), PowerError> {
+        self.act_in_line(node, action, level, deadline.min(FOREVER)).await
+    }
+}
+
+/// What `action` leaves a machine as; `None` where that tells nothing.
+fn wanted(action: PowerAction) -> Option<PowerState> {
+    match action {
+        PowerAction::On => Some(PowerState::On),
+        PowerAction::Off => Some(PowerState::Off),
+        PowerAction::Reboot => None,
+    }
+}
+
+fn not_provided(action: PowerAction, level: Level) -> PowerError {
+    PowerError::NotProvided { action: action.to_string(), level }
+}
+
+fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now())
+}
+
+/// A BMC, for people: its address, with the port where one is set, and without the
+/// user and password that someone may have put before an `@`.
+fn place(bmc: &Bmc) -> String {
+    let address = bmc.address.rsplit('@').next().unwrap_or_default();
+    match bmc.port {
+        Some(port) => format!("{address} port {port}"),
+        None => address.to_owned(),
+    }
+}
