@@ -1,12 +1,12 @@
 //! Kadeploy's YAML files as types, with precise errors.
 //!
-//! A file is read in two stages. First what was written: [`tree`] turns YAML
+//! A file is read in two stages. First what was written: `tree` turns YAML
 //! into located values. Then what it means: every key is declared once, in the
 //! `section!` of its struct under [`model`] (name, type, default, check, effect,
-//! words), and from that follow the struct, its reader ([`read`]) and its
-//! documentation ([`doc`]). All mistakes of all files are collected ([`mistake`])
+//! words), and from that follow the struct, its reader (`read`) and its
+//! documentation (`doc`). All mistakes of all files are collected (`mistake`)
 //! before [`load`] gives up; types are built from a checked tree only.
-//! [`inventory`] then unfolds the node ranges ([`ranges`]) into machines.
+//! `inventory` then unfolds the node ranges (`ranges`) into machines.
 
 mod check;
 mod doc;

@@ -18,7 +18,7 @@ impl fmt::Display for NotAName {
 impl std::error::Error for NotAName {}
 
 /// Puts a node's names where `HOSTNAME_FQDN` and `HOSTNAME_SHORT` stand in a command.
-/// The name is checked first ([`is_name`]), so nothing in it means anything to a shell.
+/// The name is checked first, so nothing in it means anything to a shell.
 pub fn substitute(command: &str, node: &str) -> Result<String, NotAName> {
     if !is_name(node) {
         return Err(NotAName(node.to_owned()));
