@@ -17,7 +17,7 @@ use crate::{
             presence::PresenceHub,
             profiles::{Profiles, Shelf},
             ssh::{Ssh, SshOptions},
-            transfer::{Relay, RelayOptions},
+            transfer::{RelaySettings, RelayTransfer},
         },
     },
     steps::Windows,
@@ -124,16 +124,14 @@ fn ports(
     let mut options = SshOptions::new(&server.ssh_private_key);
     options.port = server.network.ports.ssh;
     let shell = Arc::new(Ssh::new(options));
-    let relay = RelayOptions {
-        binary: server.relay.binary.clone(),
-        port: server.relay.port,
-        block_size: server.relay.block_size,
-        ring: server.relay.ring,
-        stall: server.relay.stall,
+    let relay = RelaySettings {
+        block: server.relay.block_size as usize,
+        ring: server.relay.ring as usize,
+        ..RelaySettings::new(site::relay_program(&site.config)?, site::own_address(site)?)
     };
     Ok(Ports {
         power: Arc::new(RealPower::new(site::commands(&site.config), SETTLE)?),
-        transfer: Arc::new(Relay::new(shell.clone(), relay)),
+        transfer: Arc::new(RelayTransfer::new(shell.clone(), relay)),
         shell,
         presence: hub,
         profiles,

@@ -12,7 +12,13 @@ use config::{
     Config,
     model::{RemoteAction, remoteops},
 };
-use std::{collections::HashMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub(super) use crate::operations::Site as Full;
 
@@ -104,4 +110,41 @@ fn table(written: &remoteops::RemoteOps) -> Commands {
         power_off: levels(RemoteAction::PowerOff),
         power_status: status.map(|command| command.text.clone()),
     }
+}
+
+/// The relay for the nodes: the configured one, else the one installed with this program.
+pub(super) fn relay_program(config: &Config) -> anyhow::Result<PathBuf> {
+    const NAME: &str = "kadence-relay";
+    if let Some(program) = &config.server.relay.binary {
+        return Ok(program.clone());
+    }
+    let own = std::env::current_exe().context("cannot find this program's own path")?;
+    // Beside it, in the library directory of an installation, or where `relay/build` puts it.
+    let places =
+        [own.with_file_name(NAME)].into_iter().chain(own.ancestors().nth(2).into_iter().flat_map(
+            |prefix| ["lib/kadence", "relay"].map(|folder| prefix.join(folder).join(NAME)),
+        ));
+    let found = places.into_iter().find(|path| path.is_file());
+    found.with_context(|| {
+        format!("{NAME} is not installed beside {}: build it with relay/build, or name it in relay/binary", own.display())
+    })
+}
+
+/// The address under which nodes reach us: the configured one, else that of the route to them.
+pub(super) fn own_address(site: &Full) -> anyhow::Result<IpAddr> {
+    if let Some(address) = site.config.server.netboot.addresses.first() {
+        return Ok(IpAddr::V4(*address));
+    }
+    let Some(node) = site.inventory.all().first() else {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    };
+    // Connecting a UDP socket sends nothing; it only chooses a route.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((node.address, 9)).with_context(|| {
+        format!(
+            "no route to {} ({}): name our address in netboot/addresses",
+            node.name, node.address
+        )
+    })?;
+    Ok(socket.local_addr()?.ip())
 }
