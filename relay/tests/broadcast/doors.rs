@@ -47,20 +47,23 @@ async fn a_wrong_token_is_refused() {
 #[tokio::test]
 async fn a_token_is_good_once_and_start_leaves_a_relay_behind() {
     let mut bed = Bed::new(2, 4 * BLOCK, "cat > /dev/null").await;
-    // Node 0 is started in the background; the launch that follows with its used token
-    // exits at once, and node 0 does its part.
+    let tried = tokio::sync::Notify::new();
     let report = bed
         .run_with(async |index, ticket| {
-            if index == 0 {
-                assert_eq!(start(&ticket).await, (true, "joined\n".to_owned()));
-                let (content, said) = start(&ticket).await;
-                assert!(!content && said.contains("has been used"), "{said}");
+            if index == 1 {
+                // The broadcast cannot end before node 0 has tried its token twice.
+                tried.notified().await;
+                return Ok(ticket);
             }
-            Ok(ticket)
+            assert_eq!(start(&ticket).await, (true, "joined\n".to_owned()));
+            let (content, said) = start(&ticket).await;
+            assert!(!content && said.contains("has been used"), "{said}");
+            tried.notify_one();
+            // A launch whose answer is lost: the relay is there all the same.
+            Err("connection lost".to_owned())
         })
         .await;
     assert_eq!(report.outcomes, vec![Ok(()), Ok(())]);
-    bed.exited(0).await;
 }
 
 #[tokio::test]
