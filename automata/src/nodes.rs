@@ -118,7 +118,7 @@ impl NodeSet {
 
     fn intervals(&self) -> Vec<(u32, u32)> {
         let mut intervals: Vec<(u32, u32)> = Vec::new();
-        for NodeId(id) in self.iter() {
+        for NodeId(id) in self {
             match intervals.last_mut() {
                 Some((_, last)) if last.checked_add(1) == Some(id) => *last = id,
                 _ => intervals.push((id, id)),

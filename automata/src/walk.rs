@@ -209,14 +209,14 @@ impl Walk {
 
     /// Commands a run, unless a breakpoint stands before its first attempt.
     fn open(&mut self, step: StepId, mut run: Run, cause: Cause, out: &mut Vec<Command>) {
-        let stop = cause != Cause::Retry && self.work(step).is_some_and(|work| work.breakpoint);
-        if stop && !self.state.keep {
+        let waits = cause != Cause::Retry && self.work(step).is_some_and(|work| work.breakpoint);
+        if waits && !self.state.keep {
             let Run { nodes, set, attempt, .. } = run;
             let parting = Parting { from: step, attempt, set, nodes };
             return self.settle(parting, Status::Brk, Failures::new(), out);
         }
         let id = self.state.next_run();
-        if stop {
+        if waits {
             run.phase = Phase::Paused;
             self.state.paused += 1;
             out.push(Command::Pause { run: id, step, nodes: run.nodes.clone(), set: run.set });

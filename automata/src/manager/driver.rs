@@ -103,13 +103,11 @@ impl Driver {
             self.running.stop().await;
             return result;
         }
-        match self.level.shared.stopped() {
-            Some(Stop::Killed(reason)) => self.kill(reason).await,
-            _ => {
-                self.running.stop().await;
-                result
-            }
+        if let Some(Stop::Killed(reason)) = self.level.shared.stopped() {
+            return self.kill(reason).await;
         }
+        self.running.stop().await;
+        result
     }
 
     async fn work(&mut self) -> Result<(), Stop> {
@@ -161,7 +159,7 @@ impl Driver {
         tokio::select! {
             biased;
             change = self.running.changed() => ended.extend(change),
-            Some(first) = self.queue.recv() => upward.push(first),
+            Some(first) = self.queue.recv() => upward.push(*first),
             Ok(()) = self.orders.changed(), if paused => {
                 order.clone_from(&*self.orders.borrow_and_update());
             }
@@ -171,7 +169,7 @@ impl Driver {
             ended.push(more);
         }
         while let Ok(more) = self.queue.try_recv() {
-            upward.push(more);
+            upward.push(*more);
         }
         self.reports(upward, ended, order)
     }
@@ -179,13 +177,13 @@ impl Driver {
     /// What is to be told to the walk. What a run handed over comes before its end.
     fn reports(
         &mut self,
-        upward: Vec<Box<Upward>>,
+        upward: Vec<Upward>,
         ended: Vec<(RunId, Ending)>,
         order: Option<Order>,
     ) -> Vec<Report> {
         let mut reports = Vec::with_capacity(upward.len() + ended.len());
         for message in upward {
-            match *message {
+            match message {
                 Upward::Hold { run, held } => self.running.hold(run, held),
                 Upward::Raise { run, nodes, set } => {
                     if self.running.get(run).is_some_and(Live::is_heard) {

@@ -86,7 +86,7 @@ impl TaskManager {
     }
 
     /// The manager inside a macro-step.
-    fn inside(automaton: Arc<Automaton>, nodes: NodeSet, above: Context) -> Self {
+    fn inside(automaton: Arc<Automaton>, nodes: NodeSet, above: &Context) -> Self {
         let run = above.inner();
         let level = Level {
             shared: Arc::clone(&run.shared),

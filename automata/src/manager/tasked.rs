@@ -27,7 +27,7 @@ impl Task for TaskedTaskManager {
     }
 
     async fn run(&self, nodes: NodeSet, cx: Context) -> Outcome {
-        let manager = TaskManager::inside(Arc::clone(&self.automaton), nodes, cx);
+        let manager = TaskManager::inside(Arc::clone(&self.automaton), nodes, &cx);
         let mut driver = Box::new(Driver::new(manager));
         // An error has stopped the whole operation; the outermost manager returns it.
         match driver.run().await {

@@ -118,13 +118,13 @@ impl Drop for Running {
     }
 }
 
-async fn work(seed: u64, task: u32, nodes: NodeSet, cx: Context, seen: Arc<Seen>) -> Outcome {
-    seen.running.fetch_add(1, Ordering::SeqCst);
+async fn work(seed: u64, task: u32, nodes: NodeSet, cx: Context, log: Arc<Seen>) -> Outcome {
+    log.running.fetch_add(1, Ordering::SeqCst);
     let (around, attempt) = (cx.macro_attempt(), cx.attempt());
     for node in &nodes {
-        seen.traces.lock().unwrap().entry(node).or_default().push((task, around, attempt));
+        log.traces.lock().unwrap().entry(node).or_default().push((task, around, attempt));
     }
-    let _running = Running(seen);
+    let _running = Running(log);
     if hangs(seed, task, around, attempt) {
         return std::future::pending().await;
     }
@@ -154,24 +154,22 @@ async fn work(seed: u64, task: u32, nodes: NodeSet, cx: Context, seen: Arc<Seen>
     outcome
 }
 
-fn plan_of(sketch: &[Vec<Sketch>], seed: u64, seen: &Arc<Seen>) -> Plan {
+fn plan_of(sketch: &[Vec<Sketch>], seed: u64, log: &Arc<Seen>) -> Plan {
     Plan::new(
         sketch
             .iter()
-            .map(|ways| Position::new("position", ways.iter().map(|way| step_of(way, seed, seen)))),
+            .map(|ways| Position::new("position", ways.iter().map(|way| step_of(way, seed, log)))),
     )
 }
 
-fn step_of(sketch: &Sketch, seed: u64, seen: &Arc<Seen>) -> Step {
+fn step_of(sketch: &Sketch, seed: u64, log: &Arc<Seen>) -> Step {
     let own = match &sketch.body {
         Ok(task) => {
-            let (task, seen) = (*task, seen.clone());
-            step(&format!("task {task}"), move |nodes, cx| {
-                work(seed, task, nodes, cx, seen.clone())
-            })
-            .timeout(Duration::from_secs(60))
+            let (task, log) = (*task, log.clone());
+            step(&format!("task {task}"), move |nodes, cx| work(seed, task, nodes, cx, log.clone()))
+                .timeout(Duration::from_secs(60))
         }
-        Err(inner) => Step::plan("macro", plan_of(inner, seed, seen)),
+        Err(inner) => Step::plan("macro", plan_of(inner, seed, log)),
     };
     own.retries(sketch.retries).raisable(sketch.raisable).breakpoint(sketch.breakpoint)
 }
@@ -229,11 +227,11 @@ proptest! {
 
     #[test]
     fn every_node_takes_the_way_of_the_reference(sketch in sketches(), seed in any::<u64>()) {
-        let seen = Arc::new(Seen::default());
-        let trial = Trial::new(&plan_of(&sketch, seed, &seen), set(0..NODES), false);
+        let log = Arc::new(Seen::default());
+        let trial = Trial::new(&plan_of(&sketch, seed, &log), set(0..NODES), false);
         let automaton = trial.automaton.clone();
         let (ended, memory) = simulated(trial.run());
-        let mut traces = seen.traces.lock().unwrap().clone();
+        let mut traces = log.traces.lock().unwrap().clone();
         for node in 0..NODES {
             let mut trace = Trace::new();
             let end = expected(&sketch, node, 0, seed, &mut trace);
@@ -253,10 +251,10 @@ proptest! {
 
     #[test]
     fn nothing_runs_after_a_kill(sketch in sketches(), seed in any::<u64>(), at in 0_u64..90_000) {
-        let seen = Arc::new(Seen::default());
-        let trial = Trial::new(&plan_of(&sketch, seed, &seen), set(0..NODES), false);
+        let log = Arc::new(Seen::default());
+        let trial = Trial::new(&plan_of(&sketch, seed, &log), set(0..NODES), false);
         let (automaton, control) = (trial.automaton.clone(), trial.control.clone());
-        let starts = || seen.traces.lock().unwrap().values().map(Vec::len).sum::<usize>();
+        let starts = || log.traces.lock().unwrap().values().map(Vec::len).sum::<usize>();
         let (ended, memory, before) = simulated(async {
             let kill = async {
                 tokio::time::sleep(Duration::from_millis(at)).await;
@@ -268,7 +266,7 @@ proptest! {
             (ended, memory, before)
         });
         prop_assert_eq!(starts(), before);
-        prop_assert_eq!(seen.running.load(Ordering::SeqCst), 0);
+        prop_assert_eq!(log.running.load(Ordering::SeqCst), 0);
         prop_assert_eq!(settled(&memory), (0..NODES).map(NodeId).collect::<Vec<_>>());
         if ended.killed.is_some() {
             prop_assert_eq!((ended.ok.len(), ended.ko.len()), (0, NODES as usize));
