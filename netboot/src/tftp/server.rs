@@ -161,15 +161,22 @@ impl Transfers {
         self.service.refused(Server::Tftp, filename, client.ip(), why);
     }
 
-    /// A client that heard nothing yet repeats its request: the running transfer
-    /// repeats its answer by itself. A client that was heard has begun anew.
+    /// A client that was not heard yet repeats its request: the running transfer
+    /// repeats its answer by itself. The same request of a client that was heard is
+    /// either late, or the client began anew: it gets a second transfer, and ends
+    /// the one that it does not want (RFC 1350 section 4). Another request from the
+    /// same port means that the first is over.
     fn start(&mut self, raw: &[u8], client: SocketAddr, request: Request) {
         if let Some(active) = self.active.get(&client) {
-            if *active.request == *raw && !active.heard.load(Ordering::Relaxed) {
+            let same = *active.request == *raw;
+            if same && !active.heard.load(Ordering::Relaxed) {
                 return;
             }
-            active.task.abort();
-        } else if self.active.len() >= self.limits.transfers {
+            if !same {
+                active.task.abort();
+            }
+        }
+        if self.tasks.len() >= self.limits.transfers {
             tracing::warn!(%client, most = self.limits.transfers, "too many TFTP transfers");
             return;
         }

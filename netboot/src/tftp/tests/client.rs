@@ -61,6 +61,7 @@ impl Fetch {
         let mut link = Link {
             socket,
             peer: server,
+            established: false,
             lose: self.lose,
             acks: 1,
             seed: 12345,
@@ -113,6 +114,8 @@ impl Fetch {
 struct Link<'a> {
     socket: &'a UdpSocket,
     peer: SocketAddr,
+    /// The peer is the port of a transfer, no longer that of the server.
+    established: bool,
     lose: u64,
     acks: usize,
     seed: u64,
@@ -148,8 +151,13 @@ impl Link<'_> {
             let received = timeout_at(again, self.socket.recv_from(&mut buffer)).await;
             if let Ok(received) = received {
                 let (len, from) = received.unwrap();
-                if !self.lost() {
-                    self.peer = from;
+                if self.established && from != self.peer {
+                    // A second transfer, for a request that arrived twice.
+                    let (code, msg) = (ErrorCode::UnknownId, "one is enough".to_owned());
+                    let unwanted = Packet::Error { code, msg }.serialize().unwrap();
+                    self.socket.send_to(&unwanted, from).await.unwrap();
+                } else if !self.lost() {
+                    (self.peer, self.established) = (from, true);
                     return Packet::deserialize(&buffer[..len]).unwrap();
                 }
             } else {

@@ -119,7 +119,26 @@ async fn a_request_that_is_repeated_starts_one_transfer() {
 }
 
 #[tokio::test]
-async fn a_client_that_begins_anew_ends_its_old_transfer() {
+async fn a_late_copy_of_a_request_does_not_end_the_transfer() {
+    let mut running = start(Limits { timeout: PATIENCE, ..limits() });
+    running.site.file("file", &content(600));
+    let client = socket().await;
+    client.send_to(&fetch("file").request(), running.server).await.unwrap();
+    let (_, first) = receive(&client).await;
+    client.send_to(&ack(1), first).await.unwrap();
+    receive(&client).await;
+    client.send_to(&fetch("file").request(), running.server).await.unwrap();
+    let (_, second) = receive(&client).await;
+    assert_ne!(first, second);
+    let unwanted = Packet::Error { code: ErrorCode::UnknownId, msg: String::new() };
+    client.send_to(&unwanted.serialize().unwrap(), second).await.unwrap();
+    assert!(matches!(running.site.end().await, (Outcome::Failed(_), 0)));
+    client.send_to(&ack(2), first).await.unwrap();
+    assert_eq!(running.site.end().await.1, 600);
+}
+
+#[tokio::test]
+async fn another_request_from_the_same_port_ends_the_old_transfer() {
     let mut running = start(Limits { timeout: PATIENCE, ..limits() });
     running.site.file("file", &content(2000));
     let client = socket().await;
@@ -127,7 +146,8 @@ async fn a_client_that_begins_anew_ends_its_old_transfer() {
     let (_, old) = receive(&client).await;
     client.send_to(&ack(1), old).await.unwrap();
     receive(&client).await;
-    let again = fetch("file").run_on(&client, running.server).await.unwrap();
+    let other = fetch("file").with(WindowSize, 2);
+    let again = other.run_on(&client, running.server).await.unwrap();
     assert_eq!(again.content, content(2000));
     assert_eq!(running.site.end().await, (Outcome::Failed("given up".into()), 512));
     assert_eq!(running.site.end().await.1, 2000);

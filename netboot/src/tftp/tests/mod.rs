@@ -94,7 +94,7 @@ async fn loss_costs_time_and_no_content() {
         assert!(fetched.content == bytes, "window {window}");
     }
     // The last acknowledgement may be among what was lost.
-    assert_eq!(running.site.end().await.1.max(199_000), 200_000);
+    assert!((199_000..=200_000).contains(&running.site.end().await.1));
 }
 
 #[tokio::test]
