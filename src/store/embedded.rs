@@ -1,6 +1,6 @@
 //! The store in one directory, on sled.
 
-use std::fs::{self, File};
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use super::change::{environment, journal, node, operation};
 use super::key::{Key, Tree, describe};
 use super::lock::DirectoryLock;
 use super::platter::Platter;
-use super::writer::{Job, Writer, last_id_key, sequence};
+use super::witness::Witness;
+use super::writer::{Job, Writer, last_id_key, number_key, sequence};
 use super::{
     Change, EnvironmentQuery, EnvironmentRecord, JournalRecord, NodeRecord, OperationRecord,
     RightRecord, StatFilter, StatRow, Store, StoreError, Version, frame,
@@ -63,12 +64,15 @@ impl SledStore {
         let engine = directory.join("sled");
         let db = open_engine(directory, &engine)?;
         let files = Files { db, directory: directory.to_owned(), _lock: lock };
-        files.check_schema()?;
+        // The engine takes a file in which it recognises nothing for a new one.
+        let acknowledged = Witness::read(directory)?;
+        files.check_schema(acknowledged.is_none())?;
+        let number = files.check_number(acknowledged)?;
         let last_id = files.get(&last_id_key())?.unwrap_or(0);
         let mut platter = Platter::new(&engine)?;
         files.db.flush().map_err(|why| files.engine(why))?;
         platter.sync()?;
-        files.mark()?;
+        let witness = Witness::begin(directory, number)?;
         let files = Arc::new(files);
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let kept = Arc::clone(&files);
@@ -76,6 +80,8 @@ impl SledStore {
             db: files.db.clone(),
             directory: directory.to_owned(),
             platter,
+            witness,
+            number,
             last_id,
             tails: std::collections::HashMap::new(),
         };
@@ -135,7 +141,7 @@ impl Files {
     }
 
     /// Notes the schema's version in a new directory, checks it in an old one.
-    fn check_schema(&self) -> Result<(), StoreError> {
+    fn check_schema(&self, fresh: bool) -> Result<(), StoreError> {
         let key = Key::new(Tree::Meta).text("schema");
         let damaged = |why: &str| StoreError::Damaged {
             tree: Tree::Meta,
@@ -148,7 +154,7 @@ impl Files {
                 Err(StoreError::Newer { directory: self.directory.clone(), found, known: SCHEMA })
             }
             Some(found) => Err(damaged(&format!("there never was a version {found}"))),
-            None if self.db.is_empty() && !self.marker().exists() => {
+            None if self.db.is_empty() && fresh => {
                 let content = frame::encode(Tree::Meta, &SCHEMA)?;
                 let noted = self.db.insert(&key.0, frame::seal(&key, &content));
                 noted.map(|_| ()).map_err(|why| self.engine(why))
@@ -157,23 +163,16 @@ impl Files {
         }
     }
 
-    /// A file that says that the directory holds a state. The engine takes a file
-    /// in which it recognises nothing for a new one; with this it is found out.
-    fn marker(&self) -> PathBuf {
-        self.directory.join("schema")
-    }
-
-    /// Writes the marker, once the schema's version is safe in the engine.
-    fn mark(&self) -> Result<(), StoreError> {
-        let path = self.marker();
-        if path.exists() {
-            return Ok(());
+    /// The number of the last transaction, which must be what was acknowledged.
+    fn check_number(&self, acknowledged: Option<u64>) -> Result<u64, StoreError> {
+        let found = self.get(&number_key())?.unwrap_or(0);
+        match acknowledged {
+            Some(acknowledged) if acknowledged > found => Err(StoreError::Lost {
+                directory: self.directory.clone(),
+                lost: acknowledged - found,
+            }),
+            _ => Ok(found),
         }
-        let written = fs::write(&path, format!("{SCHEMA}\n"));
-        let synced = written.and_then(|()| File::open(&path)?.sync_all());
-        synced
-            .and_then(|()| File::open(&self.directory)?.sync_all())
-            .map_err(StoreError::file(&path))
     }
 
     fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {

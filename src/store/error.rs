@@ -89,6 +89,17 @@ pub enum StoreError {
         /// What the engine said.
         why: String,
     },
+    /// The disk lost changes that were acknowledged.
+    #[error(
+        "the state in {} lost its last {lost} transactions, its disk may be failing: restore the directory \
+         from a copy, or delete the file 'transactions' in it to go on without them", directory.display()
+    )]
+    Lost {
+        /// The directory.
+        directory: PathBuf,
+        /// Transactions that are missing.
+        lost: u64,
+    },
     /// The store was closed, or its writer is gone.
     #[error("the state is closed")]
     Closed,

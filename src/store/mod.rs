@@ -7,7 +7,8 @@
 //! narrow trait stands [`SledStore`]: one directory, one process.
 //!
 //! `record` says what is kept, `change` how it is changed, `key` and `frame` how
-//! it lies on disk, `lock` keeps a second server out, `writer` is the one thread
+//! it lies on disk, `lock` keeps a second server out, `witness` knows if
+//! something was lost, `writer` is the one thread
 //! that writes, and `embedded` ties them together.
 
 mod change;
@@ -20,6 +21,7 @@ mod platter;
 mod record;
 #[cfg(test)]
 mod tests;
+mod witness;
 mod writer;
 
 use async_trait::async_trait;

@@ -360,6 +360,27 @@ async fn an_overwritten_database_file_is_an_error_not_a_crash() {
 }
 
 #[tokio::test]
+async fn a_log_that_lost_its_end_is_refused_not_shortened() {
+    let directory = TempDir::new().unwrap();
+    let store = SledStore::open(directory.path()).unwrap();
+    for n in 0..2000 {
+        store.commit(Change::new().append("D-1", n, body(n))).await.unwrap();
+    }
+    drop(store);
+    let file = directory.path().join("sled/db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.len() / 10 * 9;
+    bytes[at..].fill(0);
+    std::fs::write(&file, bytes).unwrap();
+    let error = SledStore::open(directory.path()).err().unwrap();
+    assert!(matches!(error, StoreError::Lost { lost: 1.., .. }), "{error}");
+    std::fs::remove_file(directory.path().join("transactions")).unwrap();
+    let store = SledStore::open(directory.path()).unwrap();
+    let left = store.journal("D-1", 0, usize::MAX).await.unwrap();
+    assert!((1..2000).contains(&left.len()), "{} of 2000", left.len());
+}
+
+#[tokio::test]
 async fn records_too_large_for_the_log_are_kept_as_well() {
     let directory = TempDir::new().unwrap();
     let store = SledStore::open(directory.path()).unwrap();

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::change::{Write, journal};
 use super::key::{Key, Tree, describe, texts};
 use super::platter::Platter;
+use super::witness::Witness;
 use super::{StoreError, frame};
 
 /// Changes in one flush at most: what a flush costs is spread thin enough.
@@ -26,6 +27,11 @@ const TAILS: usize = 4096;
 /// The key under which the greatest environment id ever used is kept.
 pub(super) fn last_id_key() -> Key {
     Key::new(Tree::Meta).text("environment_id")
+}
+
+/// The key under which each transaction leaves its number.
+pub(super) fn number_key() -> Key {
+    Key::new(Tree::Meta).text("transaction")
 }
 
 /// Where one caller waits for the answer.
@@ -54,6 +60,9 @@ pub(super) struct Writer {
     pub(super) db: Db,
     pub(super) directory: PathBuf,
     pub(super) platter: Platter,
+    pub(super) witness: Witness,
+    /// Number of the last transaction.
+    pub(super) number: u64,
     /// Greatest environment id that is on disk.
     pub(super) last_id: u64,
     /// Last journal number of recent workflows.
@@ -128,9 +137,13 @@ impl Writer {
             batch.insert(key.0.clone(), frame::seal(&key, &frame::encode(Tree::Meta, &last_id)?));
             self.last_id = last_id;
         }
+        self.number += 1;
+        let key = number_key();
+        batch.insert(key.0.clone(), frame::seal(&key, &frame::encode(Tree::Meta, &self.number)?));
         self.db.apply_batch(batch).map_err(|why| self.engine(why))?;
         self.db.flush().map_err(|why| self.engine(why))?;
-        self.platter.sync()
+        self.platter.sync()?;
+        self.witness.note(self.number)
     }
 
     /// Adds one change to the overlay, if all its conditions hold. Whatever can
