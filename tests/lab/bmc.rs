@@ -11,8 +11,7 @@ fn kill(pid: i64) {
 }
 
 fn runs(pid: i64) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.contains(") Z "))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn pid(status: &Value) -> i64 {
@@ -41,7 +40,12 @@ fn ipmi_ok(lab: &TestLab, words: &[&str]) -> String {
 }
 
 /// The code of the answer, and the answer.
-fn redfish(lab: &TestLab, password: &str, path: &str, body: Option<(&str, &str)>) -> (String, Value) {
+fn redfish(
+    lab: &TestLab,
+    password: &str,
+    path: &str,
+    body: Option<(&str, &str)>,
+) -> (String, Value) {
     let user = format!("admin:{password}");
     let url = format!("http://10.92.1.11:8000/redfish/v1/Systems{path}");
     let mut all = vec!["exec", "curl", "-s", "-m", "60", "-w", "\n%{http_code}", "-u", &user, &url];
@@ -77,7 +81,10 @@ fn ipmi_moves_the_machine() {
     assert_eq!(lab.status()["nodes"][0]["boot"], "disk");
     ipmi_ok(&lab, &["chassis", "power", "reset"]);
     let status = lab.until("reset", |status| is_on(status) && pid(status) != first);
-    assert_eq!((&status["nodes"][0]["boot"], &status["nodes"][0]["starts"]), (&Value::Null, &2.into()));
+    assert_eq!(
+        (&status["nodes"][0]["boot"], &status["nodes"][0]["starts"]),
+        (&Value::Null, &2.into())
+    );
     assert!(!runs(first));
     assert!(lab.state().join("nodes/node-1/console.log.1").exists());
 
