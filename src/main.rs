@@ -1,7 +1,7 @@
 //! The `kadence` binary.
 
 use clap::Parser;
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 #[derive(Parser)]
 enum Kadence {
@@ -12,7 +12,10 @@ enum Kadence {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Kadence::Lab(args) = Kadence::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match kadence::lab::cli::run(args).await {
         Ok(code) => code,
         Err(error) => {

@@ -207,6 +207,7 @@ async fn show_status(place: &Place, json: bool) -> Result<(), LabError> {
 
 /// The status as a table for people.
 fn table(status: &LabStatus) -> String {
+    use std::fmt::Write;
     let accel =
         if status.accel == super::Accel::Kvm { "hardware virtualisation" } else { "emulation" };
     let mut text = format!("lab {}: server {}, {accel}\n", status.name, status.server);
@@ -221,13 +222,14 @@ fn table(status: &LabStatus) -> String {
             (None, false) => "off".into(),
         };
         let (name, address, mac) = (&node.name, node.address.to_string(), &node.mac);
-        text += &format!(
-            "{name:<13} {address:<14} {mac:<18} {:<9} {bmc:<20} {power}\n",
+        let _ = writeln!(
+            text,
+            "{name:<13} {address:<14} {mac:<18} {:<9} {bmc:<20} {power}",
             firmware(node.firmware)
         );
     }
     for service in status.services.iter().filter(|service| service.pid.is_none()) {
-        text += &format!("{} does not run\n", service.name);
+        let _ = writeln!(text, "{} does not run", service.name);
     }
     text
 }

@@ -18,6 +18,8 @@ const SSH_OPTIONS: [&str; 6] = [
 pub(super) fn command(place: &Place, argv: &[OsString]) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", place.name()]);
+    // `kadence lab` means this lab in there.
+    command.env("KADENCE_LAB_NAME", place.name()).env("KADENCE_LAB_DIR", place.dir());
     match argv.split_first() {
         Some((first, rest)) if first == "kadence" => command.arg(place.program()).args(rest),
         _ => command.args(argv),

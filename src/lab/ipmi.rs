@@ -1,4 +1,4 @@
-//! IPMI BMCs: OpenIPMI's `ipmi_sim`, one for each node.
+//! IPMI BMCs: `ipmi_sim` of the `OpenIPMI` project, one for each node.
 //!
 //! It runs our helper (`kadence lab bmc-chassis`) for whatever concerns the
 //! machine, waits for it, and runs it again for each repeated request: so the
@@ -41,7 +41,7 @@ pub(super) fn prepare(
         .into())
 }
 
-/// `ipmi_sim`'s own configuration (ipmi_lan(5)).
+/// `ipmi_sim`'s own configuration (`ipmi_lan(5)`).
 fn lan_conf(place: &Place, guest: &Guest, password: &str) -> String {
     let mut text =
         format!("name \"{}\"\nset_working_mc {BMC_ADDRESS}\n  startlan 1\n", guest.name());
@@ -128,14 +128,16 @@ pub(super) async fn chassis(place: &Place, node: u8, words: &[String]) -> Result
             Chassis::Set(request) => ask(place, &request).await?,
         };
         match answer {
-            Answer::Power { on } => said += &format!("power:{}\n", u8::from(on)),
+            Answer::Power { on } => {
+                let _ = writeln!(said, "power:{}", u8::from(on));
+            }
             Answer::Boot { device } => {
                 let word = match device {
                     None => "none",
                     Some(BootDevice::Pxe) => "pxe",
                     Some(BootDevice::Disk) => "default",
                 };
-                said += &format!("boot:{word}\n");
+                let _ = writeln!(said, "boot:{word}");
             }
             _ => {}
         }

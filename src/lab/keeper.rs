@@ -37,6 +37,8 @@ struct Keeper {
 
 /// Keeps the lab in `place` until a signal asks it to end.
 pub(super) async fn keep(place: &Place) -> Result<(), LabError> {
+    // What happens to the terminal that made the lab is not meant for the lab.
+    let _ = rustix::process::setsid();
     let plan = place.plan()?;
     let mut ending = signal(SignalKind::terminate()).context(|| "catching signals".into())?;
     let mut interrupt = signal(SignalKind::interrupt()).context(|| "catching signals".into())?;

@@ -84,8 +84,6 @@ async fn start_keeper(place: &Place, say: Reporter<'_>) -> Result<(), LabError> 
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(stderr)
-        // A Ctrl-C in the terminal is not meant for the lab.
-        .process_group(0)
         .spawn()
         .map_err(|e| not_started("ip", e))?;
     // `ip` becomes the keeper: same process.

@@ -13,6 +13,7 @@ use super::{
     qemu::{NodeFiles, OVMF_VARS, qemu_args},
     qmp::{Event, Qmp},
 };
+use crate::nodes::Firmware;
 use std::{
     fs::File,
     process::Stdio,
@@ -130,17 +131,18 @@ impl Driver {
                 job = self.queue.recv() => {
                     let Some(job) = job else { break };
                     let outcome = self.perform(job.op, &mut running, &monitor).await;
-                    self.settle(&running, &outcome);
+                    self.settle(running.as_ref(), &outcome);
                     // Nobody may be waiting.
                     let _ = job.done.send(outcome);
                 }
-                event = next_event(&mut running) => match event {
-                    Some(event) => self.note(event),
-                    None => {
+                event = next_event(&mut running) => {
+                    if let Some(event) = event {
+                        self.note(&event);
+                    } else {
                         cut(&mut running).await;
-                        self.settle(&running, &Ok(()));
+                        self.settle(running.as_ref(), &Ok(()));
                     }
-                },
+                }
             }
         }
         cut(&mut running).await;
@@ -168,14 +170,20 @@ impl Driver {
         Ok(())
     }
 
-    async fn start(&mut self, monitor: &UnixListener) -> Result<Running, String> {
-        let boot = lock(&self.known).boot.take().unwrap_or_default();
+    /// A fresh console log, and UEFI variables at the first start.
+    fn prepare(&self) -> Result<(), String> {
         rotate(&self.files.console_log())
             .map_err(|e| format!("keeping the old console log: {e}"))?;
-        if !self.files.vars().exists() && self.guest.firmware == crate::nodes::Firmware::Uefi {
-            std::fs::copy(OVMF_VARS, self.files.vars())
-                .map_err(|e| format!("copying {OVMF_VARS}: {e}"))?;
+        let vars = self.files.vars();
+        if self.guest.firmware == Firmware::Uefi && !vars.exists() {
+            std::fs::copy(OVMF_VARS, vars).map_err(|e| format!("copying {OVMF_VARS}: {e}"))?;
         }
+        Ok(())
+    }
+
+    async fn start(&mut self, monitor: &UnixListener) -> Result<Running, String> {
+        let boot = lock(&self.known).boot.take().unwrap_or_default();
+        self.prepare()?;
         let log = self.files.0.join("qemu.log");
         let stderr = File::create(&log).map_err(|e| format!("writing {}: {e}", log.display()))?;
         let mut child = Command::new("qemu-system-x86_64")
@@ -196,7 +204,6 @@ impl Driver {
                 Err(format!("QEMU ended: {}", said.trim()))
             }
         };
-        let mut running = None;
         match ready {
             Ok(qmp) => {
                 let mut known = lock(&self.known);
@@ -204,17 +211,16 @@ impl Driver {
                 Ok(Running { child, qmp })
             }
             Err(reason) => {
-                let _ = child.start_kill();
-                cut(&mut running).await;
+                kill(&mut child).await;
                 Err(reason)
             }
         }
     }
 
     /// Makes what is known true again after an action or an end.
-    fn settle(&self, running: &Option<Running>, outcome: &Result<(), String>) {
+    fn settle(&self, running: Option<&Running>, outcome: &Result<(), String>) {
         let mut known = lock(&self.known);
-        known.pid = running.as_ref().and_then(|machine| machine.child.id());
+        known.pid = running.and_then(|machine| machine.child.id());
         known.error = outcome.as_ref().err().cloned();
         if let Some(error) = &known.error {
             tracing::warn!(node = %self.guest.name(), %error, "power action failed");
@@ -225,9 +231,9 @@ impl Driver {
         }
     }
 
-    fn note(&self, event: Event) {
+    fn note(&self, event: &Event) {
         tracing::info!(node = %self.guest.name(), ?event, "machine");
-        if event == Event::Reset {
+        if *event == Event::Reset {
             lock(&self.known).reboots += 1;
         }
     }
@@ -243,10 +249,15 @@ async fn next_event(running: &mut Option<Running>) -> Option<Event> {
 
 /// Pulls the plug.
 async fn cut(running: &mut Option<Running>) {
-    let Some(mut machine) = running.take() else { return };
+    if let Some(mut machine) = running.take() {
+        kill(&mut machine.child).await;
+    }
+}
+
+async fn kill(child: &mut Child) {
     // It may have ended by itself.
-    let _ = machine.child.start_kill();
-    if timeout(KILL_LIMIT, machine.child.wait()).await.is_err() {
-        tracing::warn!(pid = ?machine.child.id(), "a killed QEMU does not end");
+    let _ = child.start_kill();
+    if timeout(KILL_LIMIT, child.wait()).await.is_err() {
+        tracing::warn!(pid = ?child.id(), "a killed QEMU does not end");
     }
 }

@@ -59,10 +59,8 @@ fn batch(plan: &Plan) -> String {
     for guest in &plan.guests {
         let (tap, bmc) = (guest.tap(), guest.bmc_address);
         let _ = writeln!(text, "tuntap add {tap} mode tap\nlink set {tap} master {BRIDGE} up");
-        let _ = match guest.dead_bmc {
-            true => writeln!(text, "route add {bmc}/32 dev {BRIDGE}"),
-            false => writeln!(text, "addr add {bmc}/32 dev lo"),
-        };
+        let (what, dev) = if guest.dead_bmc { ("route", BRIDGE) } else { ("addr", "lo") };
+        let _ = writeln!(text, "{what} add {bmc}/32 dev {dev}");
     }
     text
 }

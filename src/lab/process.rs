@@ -15,7 +15,7 @@ use tokio::{process::Command, time::timeout};
 
 /// How long a process has to end itself before it is killed: QEMU and the BMCs need well under a second.
 const GRACE: Duration = Duration::from_secs(5);
-/// How much of a program's complaint is kept.
+/// How much of a program's complaint is kept, in characters.
 const STDERR_KEPT: usize = 600;
 
 /// The Debian package of each program the lab runs.
@@ -84,8 +84,8 @@ pub(super) async fn run(
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let mut stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    stderr.truncate(stderr.floor_char_boundary(STDERR_KEPT));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = stderr.trim().chars().take(STDERR_KEPT).collect();
     Err(LabError::Command { command: command(), status: output.status, stderr })
 }
 
@@ -101,9 +101,9 @@ pub(super) struct Process {
 impl Process {
     /// The running process `pid`; `None` where there is none.
     pub(super) fn find(pid: i32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name in parentheses may hold anything; the state is field 3, the start time field 22.
-        let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
+        let fields: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_whitespace().collect();
         let (state, start) = (fields.first()?, fields.get(19)?.parse().ok()?);
         (*state != "Z").then_some(Self { pid, start })
     }

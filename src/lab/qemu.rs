@@ -69,7 +69,8 @@ pub(super) fn qemu_args(plan: &Plan, guest: &Guest, dir: &Path, first: BootDevic
             .add("-accel", &format!("tcg,thread=multi,tb-size={TCG_CACHE_MB}"))
             .add("-cpu", "max"),
     };
-    args.add("-machine", "pc").add("-smp", "1").add("-m", &plan.memory.to_string());
+    // Without graphics the BIOS and boot ROMs write to the serial port.
+    args.add("-machine", "pc,graphics=off").add("-smp", "1").add("-m", &plan.memory.to_string());
     args.flag("-nodefaults").flag("-no-user-config").add("-display", "none").add("-vga", "none");
     sockets(&mut args, &files);
     firmware(&mut args, guest, &files);

@@ -5,12 +5,16 @@
 //! <https://www.qemu.org/docs/master/interop/qmp-spec.html>
 
 use serde::Deserialize;
-use std::io;
+use std::{io, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
     net::{UnixListener, UnixStream},
+    time::timeout,
 };
+
+/// A node that does not take a command of 40 bytes for this long is stuck.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The connection to a node's monitor.
 pub(super) struct Qmp {
@@ -60,7 +64,8 @@ impl Qmp {
 
     /// Sends a command without arguments; its result is not waited for.
     pub(super) async fn execute(&mut self, command: &str) -> io::Result<()> {
-        self.write.write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes()).await
+        let line = format!("{{\"execute\":\"{command}\"}}\n");
+        timeout(WRITE_LIMIT, self.write.write_all(line.as_bytes())).await?
     }
 
     /// The next event; `None` when the node is gone.

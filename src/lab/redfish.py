@@ -3,7 +3,7 @@
 usage: redfish.py, its settings as one JSON object on standard input:
     control   path of the keeper's socket
     user, password_file, state_dir
-    nodes     [{number, name, uuid, mac, address, port}]
+    nodes     [{number, name, uuid, mac, address, port, boot_mode}]
 
 Every node has an endpoint of its own, on its BMC's address, which shows that
 node alone, as real BMCs do. Says "ready" when all of them listen.
@@ -84,7 +84,7 @@ class LabDriver(fakedriver.FakeDriver):
         ask({"ask": "set_boot", "node": self._node(identity), "device": device})
 
     def get_boot_mode(self, identity):
-        return "Legacy"
+        return NODES[self._get(identity)["uuid"]]["boot_mode"]
 
 
 def configure():

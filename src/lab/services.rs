@@ -10,6 +10,7 @@ use super::{
     plan::{BMC_USER, REDFISH_PORT},
     process::not_started,
 };
+use crate::nodes::Firmware;
 use std::{
     fs::File,
     net::SocketAddr,
@@ -109,10 +110,15 @@ impl Service {
     fn spawn(&self) -> Result<Child, LabError> {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.context(|| format!("writing {}", self.log.display()))?;
+        // What nobody listens to goes to the log: a program may say something later.
+        let stdout = match self.ready {
+            Ready::Says => Stdio::piped(),
+            _ => log.try_clone().context(|| format!("writing {}", self.log.display()))?.into(),
+        };
         let child = Command::new(&self.program)
             .args(&self.args)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
@@ -233,9 +239,11 @@ fn redfish(place: &Place, guests: &[&Guest]) -> Result<Service, LabError> {
     let nodes: Vec<_> = guests
         .iter()
         .map(|guest| {
+            let mode = if guest.firmware == Firmware::Bios { "Legacy" } else { "UEFI" };
             serde_json::json!({
                 "number": guest.number, "name": guest.name(), "uuid": guest.uuid(),
                 "mac": guest.mac(), "address": guest.bmc_address, "port": REDFISH_PORT,
+                "boot_mode": mode,
             })
         })
         .collect();

@@ -217,6 +217,13 @@ remoteops:
   reboot: [{{name: soft, cmd: DEFAULT_CONNECTOR HOSTNAME_FQDN reboot}}]
   power_off: [{{name: soft, cmd: DEFAULT_CONNECTOR HOSTNAME_FQDN poweroff}}]
   console: [{{name: soft, cmd: {lab} --state-dir {state} console HOSTNAME_SHORT}}]
+pxe:
+  headers:
+    # The boot ROM of QEMU knows no COMBOOT and hangs in chain.c32: BIOS nodes boot their disk by
+    # its number, and whoever cannot goes on to the firmware's next device.
+    localboot: |
+      iseq ${{platform}} pcbios && sanboot --no-describe --drive 0x80 ||
+      exit 1
 # Emulated processors are about ten times slower than real ones.
 timeouts: {{reboot: 400, kexec: 300}}
 automata:

@@ -11,30 +11,30 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A lab with a name, addresses and state of its own.
-pub struct TestLab {
+pub(super) struct TestLab {
     name: String,
     dir: tempfile::TempDir,
 }
 
 impl TestLab {
     /// A lab that is not up yet.
-    pub fn new(theme: &str) -> Self {
+    pub(super) fn new(theme: &str) -> Self {
         let name = format!("kt-{theme}-{}", std::process::id());
         Self { name, dir: tempfile::tempdir().unwrap() }
     }
 
     /// Its name and namespace.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// Its state directory.
-    pub fn state(&self) -> PathBuf {
+    pub(super) fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
     /// Runs `kadence lab WORDS`.
-    pub fn try_lab(&self, words: &[&str]) -> Output {
+    pub(super) fn try_lab(&self, words: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_kadence"))
             .args(["lab", "--name", &self.name, "--state-dir"])
             .arg(self.state())
@@ -44,7 +44,7 @@ impl TestLab {
     }
 
     /// Runs `kadence lab WORDS`, which must succeed; returns what it printed.
-    pub fn lab(&self, words: &[&str]) -> String {
+    pub(super) fn lab(&self, words: &[&str]) -> String {
         let output = self.try_lab(words);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
@@ -57,12 +57,12 @@ impl TestLab {
     }
 
     /// Its status.
-    pub fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         serde_json::from_str(&self.lab(&["status", "--json"])).unwrap()
     }
 
     /// Looks at the status until `wanted` is true of it.
-    pub fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(super) fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
             let status = self.status();
@@ -74,12 +74,12 @@ impl TestLab {
     }
 
     /// The password of the BMCs.
-    pub fn password(&self) -> String {
+    pub(super) fn password(&self) -> String {
         std::fs::read_to_string(self.state().join("secrets/bmc")).unwrap()
     }
 
     /// The processes inside its namespace.
-    pub fn pids(&self) -> Vec<i32> {
+    pub(super) fn pids(&self) -> Vec<i32> {
         let output = Command::new("ip").args(["netns", "pids", &self.name]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
