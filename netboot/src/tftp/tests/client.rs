@@ -58,15 +58,7 @@ impl Fetch {
         socket: &UdpSocket,
         server: SocketAddr,
     ) -> Result<Fetched, (ErrorCode, String)> {
-        let mut link = Link {
-            socket,
-            peer: server,
-            established: false,
-            lose: self.lose,
-            acks: 1,
-            seed: 12345,
-            last: self.request(),
-        };
+        let mut link = Link::new(self, socket, server);
         let mut fetched = Fetched::default();
         let (mut block_size, mut window, mut expected, mut in_window) = (512, 1, 1_u16, 0);
         link.send(self.request()).await;
@@ -122,7 +114,12 @@ struct Link<'a> {
     last: Vec<u8>,
 }
 
-impl Link<'_> {
+impl<'a> Link<'a> {
+    fn new(asked: &Fetch, socket: &'a UdpSocket, peer: SocketAddr) -> Self {
+        let (lose, last) = (asked.lose, asked.request());
+        Self { socket, peer, established: false, lose, acks: 1, seed: 12345, last }
+    }
+
     fn lost(&mut self) -> bool {
         self.seed = self
             .seed
