@@ -16,8 +16,8 @@ const KEYGEN_LIMIT: Duration = Duration::from_secs(30);
 /// Name of the folder with the scripts that an administrator may start from.
 const EXAMPLES: &str = "examples";
 /// The two scripts of a cluster, in that folder.
-const PARTITION_SCRIPT: &str = "partition.sh";
-const BOOTLOADER_SCRIPT: &str = "bootloader.sh";
+const PARTITION_SCRIPT: &str = "partition-gpt";
+const BOOTLOADER_SCRIPT: &str = "install-grub";
 /// Files that nodes boot from: their name in the repository, where they are from, who makes them.
 const CHAIN: (&str, &str, &str) =
     ("chain.c32", "/usr/lib/syslinux/modules/bios/chain.c32", "package syslinux-common");
@@ -202,7 +202,8 @@ fn cluster_conf(place: &Place, dir: &Path, hardware: Hardware, keys: &[String]) 
 partitioning:
   block_device: {}
   disable_swap: false
-  partitions: {{swap: 1, prod: 2, deploy: 3, tmp: 5}}
+  # Number 1 is the boot partition that the script makes.
+  partitions: {{swap: 2, deploy: 3}}
   script: {dir}/scripts/{PARTITION_SCRIPT}
 boot:
   sleep_time_before_ping: 5
