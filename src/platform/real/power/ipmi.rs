@@ -8,12 +8,12 @@ use crate::{
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// Seconds that `ipmitool` waits for an answer at first; later ones take a second
-/// more each. Healthy BMCs answer in a tenth of one.
-const FIRST_ANSWER: &str = "1";
-/// How often it asks again; with [`FIRST_ANSWER`] a silent BMC is given up in
-/// twelve seconds. The caller's deadline may be shorter.
-const RETRIES: &str = "3";
+/// Seconds that `ipmitool` waits for an answer before it asks again. Healthy BMCs
+/// answer in a tenth of one; asking a slow one too soon makes it do an order twice.
+const FIRST_ANSWER: &str = "3";
+/// How often it asks again; with [`FIRST_ANSWER`] a silent BMC is given up in some
+/// six seconds (measured). The caller's deadline may be shorter.
+const RETRIES: &str = "1";
 
 /// Reads the power state.
 pub(super) async fn status(bmc: &Bmc, deadline: Duration) -> Result<PowerState, PowerError> {
