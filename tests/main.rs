@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
+mod cli;
 mod lab;

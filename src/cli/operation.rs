@@ -3,7 +3,7 @@
 
 use super::Failure;
 use crate::{
-    client::{Client, ClientError, Followed, Outcome, Printer, Screen, follow, tell, told},
+    client::{Client, ClientError, Followed, Outcome, Printer, Screen, follow, tell},
     types::{Common, Created, Kind, Poll},
 };
 use clap::Args;
@@ -128,7 +128,7 @@ impl<R: Serialize> Started<'_, R> {
             return Ok(ExitCode::SUCCESS);
         }
         let created: Created = self.client.send(self.method.clone(), &path, self.request).await?;
-        tell(told(&created.notes).trim_end_matches('\n'));
+        created.notes.iter().for_each(|note| tell(&format!("note: {note}")));
         if self.args.no_wait {
             printer
                 .answer(&created, || format!("{} {}\n", created.wid, created.resources.resource))?;

@@ -24,6 +24,6 @@ pub use events::Events;
 pub use export::{Export, Serving};
 pub use follow::{Followed, follow};
 pub use http::{Client, LogPage, kind_of};
-pub use outcome::{Outcome, told};
+pub use outcome::Outcome;
 pub use print::{Printer, tell, write_out};
 pub use progress::{Bars, DataLines, Lines, Screen, View};

@@ -94,11 +94,6 @@ impl Outcome {
     }
 }
 
-/// `notes` as lines.
-pub fn told(notes: &[String]) -> String {
-    notes.iter().map(|note| format!("note: {note}\n")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

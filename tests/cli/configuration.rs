@@ -1,0 +1,88 @@
+//! Verbs that look at a configuration; no service is needed.
+
+use super::site::{Ran, Site, kadence};
+
+fn run(site: &Site, words: &[&str]) -> Ran {
+    let mut command = kadence();
+    command.args(words).env("KADEPLOY3_CONFIG_DIR", site.path(""));
+    Ran::of(command.output().unwrap())
+}
+
+#[test]
+fn a_configuration_without_mistakes_passes() {
+    let site = Site::new();
+    let ran = run(&site, &["check"]).ended(0);
+    assert!(ran.out.contains("no mistakes") && ran.out.contains("2 clusters, 4 nodes"), "{ran:?}");
+    assert!(ran.err.contains("notice: ") && ran.err.contains("rights/kind"), "{}", ran.err);
+    let strict = run(&site, &["check", "--strict", "--json"]).ended(1).json();
+    assert_eq!(strict["ok"], false);
+    assert!(!strict["notices"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let site = Site::new();
+    let server = site.server_conf(1).replace("local_only: true", "local_only: perhaps");
+    site.write("server.conf", &server.replace("size: 64", "size: many"));
+    let cluster = std::fs::read_to_string(site.path("one.conf")).unwrap();
+    let cluster = cluster.replace("{reboot: 6", "{reboot: [1]").replace("swap: 1", "swap: x");
+    site.write("one.conf", &cluster.replacen("type: Dummy", "type: Dumy", 1));
+    let ran = run(&site, &["check"]).ended(1);
+    assert!(ran.err.starts_with("5 mistakes in the configuration"), "{}", ran.err);
+    for text in ["server.conf:3:", "perhaps", "many", "a list", "Dumy", "did you mean `Dummy`?", "^"]
+    {
+        assert!(ran.err.contains(text), "{text}: {}", ran.err);
+    }
+    let json = run(&site, &["check", "--json"]).ended(1).json();
+    assert_eq!(json["mistakes"].as_array().unwrap().len(), 5);
+    assert!(json["mistakes"][0]["line"].is_number(), "{json}");
+    // The service says the same and does not start.
+    let served = Ran::of(site.serve_command().output().unwrap()).ended(1);
+    assert!(served.err.starts_with("5 mistakes in the configuration"), "{}", served.err);
+}
+
+#[test]
+fn a_key_is_explained() {
+    let site = Site::new();
+    let ran = run(&site, &["check", "--explain", "network/ports/ssh"]).ended(0);
+    assert!(ran.out.starts_with("network/ports/ssh (server.conf): "), "{}", ran.out);
+    assert!(ran.out.contains("default 22"), "{}", ran.out);
+    let json = run(&site, &["check", "--explain", "network/ports/ssh", "--json"]).ended(0).json();
+    assert_eq!(json["default"], "22");
+    run(&site, &["check", "--explain", "network/nothing"]).ended(1);
+}
+
+#[test]
+fn the_steps_are_those_of_the_configuration() {
+    let site = Site::new();
+    let cluster = std::fs::read_to_string(site.path("one.conf")).unwrap();
+    let ways = "SetDeploymentEnv: [{type: Untrusted, timeout: 200, retries: 2}, {type: Dummy}]";
+    let real = cluster.replace("SetDeploymentEnv: [{type: Dummy, timeout: 20}]", ways);
+    assert_ne!(real, cluster);
+    site.write("one.conf", &real);
+    let ran = run(&site, &["steps", "--cluster", "one"]).ended(0);
+    let expected = "\
+one
+  SetDeploymentEnv
+    SetDeploymentEnvUntrusted (at most 200 s, 2 retries)
+      switch_pxe (at most 3600 s)
+      reboot (at most 3600 s)
+      wait_reboot (at most 16 s)
+      send_key_in_deploy_env (at most 3600 s)
+      create_partition_table (at most 3600 s)
+      format_deploy_part (at most 3600 s)
+      mount_deploy_part (at most 3600 s)
+      format_swap_part (at most 3600 s)
+    SetDeploymentEnvDummy
+";
+    assert!(ran.out.starts_with(expected), "{}", ran.out);
+    let json = run(&site, &["steps", "--json"]).ended(0).json();
+    assert_eq!(json["two"][2]["ways"][0]["retries"], 2);
+    let dot = run(&site, &["steps", "--cluster", "one", "--dot"]).ended(0).out;
+    assert!(
+        dot.starts_with("digraph automaton {") && dot.contains("create_partition_table"),
+        "{dot}"
+    );
+    let ran = run(&site, &["steps", "--cluster", "three"]).ended(1);
+    assert!(ran.err.contains("hint: clusters: one, two"), "{}", ran.err);
+}

@@ -1,0 +1,63 @@
+//! Power and nodes.
+
+use super::site::Site;
+use serde_json::json;
+
+#[test]
+fn power_is_switched_and_asked_for() {
+    let service = Site::new().serve();
+    service.run(&["power", "on", "-m", "n-1", "n-2"]).ended(0);
+    service.run(&["power", "off", "-m", "n-2"]).ended(0);
+    let ran = service.run(&["power", "status", "-m", "n-[1-2]"]).ended(0);
+    assert_eq!(ran.out, "n-1.site: on\nn-2.site: off\n");
+    let json = service.run(&["power", "status", "-m", "n-1", "--json"]).ended(0).json();
+    assert_eq!(json["answers"], json!({"n-1.site": "on"}));
+    service.run(&["power", "status", "-m", "n-1", "-l", "hard"]).ended(1);
+}
+
+#[test]
+fn a_command_that_fails_is_told_with_its_reason() {
+    let service = Site::new().serve();
+    let ran = service.run(&["power", "on", "-m", "m-1", "n-1"]).ended(1);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "The power operation is successful on nodes",
+            "n-1.site",
+            "The power operation failed on nodes"
+        ]
+    );
+    assert!(lines[3].starts_with("m-1.site (") && lines[3].contains("no power here"), "{lines:?}");
+    let json = service.run(&["power", "on", "-m", "m-1", "--json"]).ended(1).json();
+    assert!(json["ko"]["m-1.site"].as_str().unwrap().contains("status 3"), "{json}");
+}
+
+#[test]
+fn a_reboot_that_nobody_survives_fails() {
+    let service = Site::new().serve();
+    let words =
+        ["reboot", "-m", "m-1", "-r", "simple", "--reboot-classical-timeout", "5", "--json"];
+    let json = service.run(&words).ended(1).json();
+    assert!(json["ko"]["m-1.site"].as_str().unwrap().contains("no power here"), "{json}");
+}
+
+#[test]
+fn nodes_are_listed() {
+    let service = Site::new().serve();
+    let ran = service.run(&["nodes", "--list"]).ended(0);
+    assert_eq!(ran.out, "m-1.site\nn-1.site\nn-2.site\nn-3.site\n");
+    assert_eq!(
+        service.run(&["nodes", "--list", "-m", "n-[2-3]", "--json"]).ended(0).json(),
+        json!(["n-2.site", "n-3.site"])
+    );
+    service.run(&["power", "on", "-m", "n-1"]).ended(0);
+    let ran = service.run(&["nodes"]).ended(0);
+    let lines: Vec<String> =
+        ran.out.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(lines[0], "NODE STATE USER ENVIRONMENT");
+    assert_eq!(lines[1], "m-1.site never used");
+    assert_eq!(lines[2], "n-1.site powered anna");
+    let ran = service.run(&["nodes", "-m", "n-9"]).ended(2);
+    assert!(ran.err.contains("'n-9' does not exist"), "{}", ran.err);
+}
