@@ -1,6 +1,8 @@
 //! The service and its command line.
 
 pub mod api;
+pub mod cli;
+pub mod client;
 pub mod environments;
 pub mod files;
 pub mod lab;

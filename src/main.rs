@@ -1,32 +1,30 @@
 //! The `kadence` binary.
 
 use clap::Parser;
-use std::{path::PathBuf, process::ExitCode};
-
-#[derive(Parser)]
-enum Kadence {
-    /// A lab of virtual machines with BMCs.
-    Lab(kadence::lab::cli::LabArgs),
-    /// The service.
-    Serve {
-        #[arg(long)]
-        config_dir: PathBuf,
-    },
-}
+use kadence::cli::{Kadence, Logging};
+use std::{io::stderr, process::ExitCode};
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let command = Kadence::parse();
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_writer(std::io::stderr).init();
-    let ended = match command {
-        Kadence::Lab(args) => kadence::lab::cli::run(args).await.map_err(anyhow::Error::from),
-        Kadence::Serve { config_dir } => kadence::server::run(&config_dir).await.map(|()| ExitCode::SUCCESS),
-    };
-    match ended {
-        Ok(code) => code,
+    let command_line = match Kadence::try_parse() {
+        Ok(command_line) => command_line,
         Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            // Help goes to standard output, mistakes to standard error; both may be closed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
-    }
+    };
+    log(command_line.logging());
+    Box::pin(command_line.run()).await
+}
+
+/// The log goes to standard error: standard output is for data.
+fn log(Logging { json, default }: Logging) {
+    let filter = ["KADENCE_LOG", "RUST_LOG"]
+        .iter()
+        .find_map(|name| EnvFilter::try_from_env(name).ok())
+        .unwrap_or_else(|| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    if json { log.json().init() } else { log.init() }
 }

@@ -16,6 +16,7 @@ mod log;
 pub mod nodes;
 mod operation;
 mod order;
+mod outline;
 mod reservation;
 mod run;
 mod watch;
@@ -24,6 +25,7 @@ pub use create::{Asked, Request};
 pub use feed::Stream;
 pub use log::Line;
 pub use operation::Viewer;
+pub use outline::outline;
 
 use crate::{
     nodes::Inventory,

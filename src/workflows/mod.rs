@@ -11,4 +11,4 @@ mod plan;
 
 pub use catalogue::{MACRO_STEPS, known_instance, known_micro_step};
 pub use filters::Facts;
-pub use plan::{Breakpoint, Instance, Limits, Unplannable, Wish, plan};
+pub use plan::{Breakpoint, Instance, Limits, Unplannable, Wish, outline, plan};

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     platform::Level,
-    steps::{Run, Step},
+    steps::{Micro, Run, Step},
 };
-use automata::{Plan, Position};
+use automata::{Context, NodeSet, Outcome, Plan, Position, Recovery, Task};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Bound of a micro-step that has none of its own: nothing waits for ever.
@@ -139,7 +139,55 @@ pub struct Wish {
 }
 
 /// Makes the plan of one workflow; its steps do their work with what `run` knows.
-pub fn plan(mut wish: Wish, run: &Arc<Run>) -> Result<Plan, Unplannable> {
+pub fn plan(wish: Wish, run: &Arc<Run>) -> Result<Plan, Unplannable> {
+    build(wish, run)
+}
+
+/// Makes the plan of one workflow with steps that do nothing: to be looked at.
+pub fn outline(wish: Wish) -> Result<Plan, Unplannable> {
+    build(wish, &Nothing)
+}
+
+/// Where the treatments behind micro-steps come from.
+trait Treatments {
+    fn step(&self, micro: Micro) -> automata::Step;
+
+    /// `micro` of `instance` has nothing to do.
+    fn bypassed(&self, _instance: &str, _micro: &Micro) {}
+}
+
+impl Treatments for Arc<Run> {
+    fn step(&self, micro: Micro) -> automata::Step {
+        automata::Step::task(micro.name(), Step::new(micro, Self::clone(self)))
+    }
+
+    fn bypassed(&self, instance: &str, micro: &Micro) {
+        let text = format!(" * Bypassing the step {instance}-{}", micro.name());
+        self.journalist.message(5, text);
+    }
+}
+
+/// Succeeds without doing anything.
+struct Nothing;
+
+#[async_trait::async_trait]
+impl Task for Nothing {
+    fn recovery(&self) -> Recovery {
+        Recovery::Rerun
+    }
+
+    async fn run(&self, nodes: NodeSet, _: Context) -> Outcome {
+        Outcome::ok(nodes)
+    }
+}
+
+impl Treatments for Nothing {
+    fn step(&self, micro: Micro) -> automata::Step {
+        automata::Step::task(micro.name(), Self)
+    }
+}
+
+fn build(mut wish: Wish, treatments: &impl Treatments) -> Result<Plan, Unplannable> {
     if let Some(breakpoint) = wish.breakpoint.take() {
         breakpoint.set(&mut wish.positions)?;
     }
@@ -150,7 +198,7 @@ pub fn plan(mut wish: Wish, run: &Arc<Run>) -> Result<Plan, Unplannable> {
         } else {
             instances.first().map_or("", |one| one.name.as_str())
         };
-        let ways = instances.iter().map(|one| way(one, &wish.facts, times, run));
+        let ways = instances.iter().map(|one| way(one, &wish.facts, times, treatments));
         Ok(Position::new(name, ways.collect::<Result<Vec<_>, _>>()?))
     };
     Ok(Plan::new(wish.positions.iter().enumerate().map(position).collect::<Result<Vec<_>, _>>()?))
@@ -161,26 +209,26 @@ fn way(
     instance: &Instance,
     facts: &Facts,
     times: Times,
-    run: &Arc<Run>,
+    treatments: &impl Treatments,
 ) -> Result<automata::Step, Unplannable> {
     let name = &instance.name;
     let micro = micro_steps(name, times).ok_or_else(|| Unplannable::Macro(name.clone()))?;
     let mut steps = Vec::new();
     for micro in micro {
         if !facts.keep(name, &micro) {
-            let text = format!(" * Bypassing the step {name}-{}", micro.name());
-            run.journalist.message(5, text);
+            treatments.bypassed(name, &micro);
             continue;
         }
         let limits = instance.micro.get(micro.name()).cloned().unwrap_or_default();
         let bound = match (&micro, limits.timeout) {
             (_, Some(bound)) => bound,
-            (crate::steps::Micro::WaitReboot { timeout, .. }, None) => *timeout + MARGIN,
+            (Micro::WaitReboot { timeout, .. }, None) => *timeout + MARGIN,
             _ => STEP_LIMIT,
         };
-        let step = automata::Step::task(micro.name(), Step::new(micro, Arc::clone(run)));
         steps.push(
-            step.timeout(bound)
+            treatments
+                .step(micro)
+                .timeout(bound)
                 .retries(limits.retries)
                 .raisable(limits.raisable)
                 .breakpoint(limits.breakpoint),

@@ -1,0 +1,193 @@
+//! The command line: `kadence <verb>`.
+//!
+//! One file per verb; each says what it takes (clap), asks the service through
+//! [`crate::client`], and tells what came of it. `operation` is what the verbs that start
+//! something have in common, `failure` how an error becomes a text and an exit code.
+
+mod check;
+mod control;
+mod deploy;
+mod env;
+mod failure;
+mod logs;
+mod nodes;
+mod operation;
+mod operations;
+mod power;
+mod reboot;
+mod serve;
+mod steps;
+mod table;
+
+pub use failure::Failure;
+
+use crate::{client::Client, lab::cli::LabArgs};
+use clap::{Args, Parser, Subcommand};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+/// Installs operating systems on bare machines, and boots and switches them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kadence",
+    version,
+    after_help = "Example:\n  kadence deploy -e debian -m 'node-[1-3]' -k"
+)]
+pub struct Kadence {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Which service, as whom.
+#[derive(Debug, Args)]
+struct Global {
+    /// Address of the service.
+    #[arg(
+        long,
+        global = true,
+        env = "KADENCE_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:25300"
+    )]
+    server: String,
+    /// Who you are [default: $USER, or the name you logged in with]
+    #[arg(long, global = true, value_name = "NAME")]
+    user: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the service.
+    Serve(serve::ServeArgs),
+    /// Check a configuration.
+    Check(check::CheckArgs),
+    /// Install an environment on nodes.
+    Deploy(Box<deploy::DeployArgs>),
+    /// Reboot nodes.
+    Reboot(reboot::RebootArgs),
+    /// Switch nodes on or off, or ask whether they are on.
+    Power(power::PowerArgs),
+    /// Show the nodes and what is installed on them.
+    Nodes(nodes::NodesArgs),
+    /// Recorded environments: what can be installed.
+    Env(env::EnvArgs),
+    /// Show the steps of a deployment, as the configuration has them.
+    Steps(steps::StepsArgs),
+    /// List deployments, reboots and power operations.
+    Operations(operations::OperationsArgs),
+    /// Show the messages of an operation.
+    Logs(logs::LogsArgs),
+    /// End an operation that runs, forget one that has ended.
+    Cancel(control::CancelArgs),
+    /// Let the nodes that wait at a breakpoint go on.
+    Continue(control::ContinueArgs),
+    /// Give up the nodes that wait at a breakpoint.
+    Abort(control::AbortArgs),
+    /// A lab of virtual machines with BMCs.
+    Lab(LabArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigDir {
+    /// Directory of the configuration.
+    #[arg(
+        long,
+        env = "KADEPLOY3_CONFIG_DIR",
+        value_name = "DIR",
+        default_value = "/etc/kadeploy3"
+    )]
+    config_dir: PathBuf,
+}
+
+impl Kadence {
+    /// How its log is to be written.
+    pub fn logging(&self) -> Logging {
+        match &self.verb {
+            Verb::Serve(args) => Logging { json: args.log_json, default: "info" },
+            Verb::Lab(_) => Logging { json: false, default: "info" },
+            _ => Logging { json: false, default: "warn" },
+        }
+    }
+
+    /// Does what the command line says, and tells what went wrong.
+    pub async fn run(self) -> ExitCode {
+        match self.dispatch().await {
+            Ok(code) => code,
+            Err(failure) => failure.tell(),
+        }
+    }
+
+    async fn dispatch(self) -> Result<ExitCode, Failure> {
+        let global = self.global;
+        match self.verb {
+            Verb::Serve(args) => args.run().await,
+            Verb::Check(args) => args.run(),
+            Verb::Steps(args) => args.run(),
+            Verb::Lab(args) => Ok(crate::lab::cli::run(args).await?),
+            Verb::Deploy(args) => args.run(&global.client()?).await,
+            Verb::Reboot(args) => args.run(&global.client()?).await,
+            Verb::Power(args) => args.run(&global.client()?).await,
+            Verb::Nodes(args) => args.run(&global.client()?).await,
+            Verb::Env(args) => args.run(&global.client()?).await,
+            Verb::Operations(args) => args.run(&global.client()?).await,
+            Verb::Logs(args) => args.run(&global.client()?).await,
+            Verb::Cancel(args) => args.run(&global.client()?).await,
+            Verb::Continue(args) => args.run(&global.client()?).await,
+            Verb::Abort(args) => args.run(&global.client()?).await,
+        }
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Logging {
+    /// One JSON object a line.
+    pub json: bool,
+    /// What is logged where neither `KADENCE_LOG` nor `RUST_LOG` says it.
+    pub default: &'static str,
+}
+
+impl Global {
+    fn client(&self) -> Result<Client, Failure> {
+        let user =
+            self.user.clone().or_else(login).ok_or_else(|| {
+                Failure::usage("nobody knows who you are", "say it with --user NAME")
+            })?;
+        Ok(Client::new(&self.server, &user)?)
+    }
+}
+
+/// `$USER`, else the name of the account.
+fn login() -> Option<String> {
+    let given = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    given.or_else(|| {
+        // Accounts may be on another machine: the system's own program knows how to ask.
+        let output = Command::new("id").arg("-un").output().ok()?;
+        let name = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        (!name.is_empty()).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Kadence::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_verb_ends_with_an_example() {
+        for verb in Kadence::command().get_subcommands().filter(|verb| verb.get_name() != "lab") {
+            let help = verb.clone().render_long_help().to_string();
+            assert!(help.contains("Example:\n  kadence "), "{}: {help}", verb.get_name());
+        }
+    }
+}
