@@ -13,10 +13,10 @@ use tokio::{
 };
 
 /// Opens each direction of each connection. The number is [`PROTOCOL`].
-pub const PREAMBLE: [u8; 16] = *b"kadence-relay/1\n";
+pub const PREAMBLE: [u8; 16] = *b"kadence-relay/2\n";
 
 /// Version of the protocol: two programs with different ones do not talk.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Longest message: a command with its end of stderr fits, a mistaken length does not.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -46,7 +46,8 @@ impl Block {
         Self { offset, digest: blake3::hash(&bytes), bytes }
     }
 
-    /// Do the bytes have the digest they came with?
+    /// Do the bytes have the digest they came with? They are shared and cannot change, so
+    /// one look is enough for every reader of the block.
     pub fn is_intact(&self) -> bool {
         blake3::hash(&self.bytes) == self.digest
     }

@@ -38,16 +38,26 @@
 //! 3. *Begun*: when every node has joined or failed, the server sends each `Begin` (the
 //!    command, sizes, the pass for data connections) with the peer to attach to: the one
 //!    before it *among those that joined*. The node sends `Get { from }` there.
-//! 4. *Flowing*: blocks in order, at last `End` with the SHA-256 of the whole, or
-//!    `Broken` with the cause. A full ring holds the reading back, and so the peer before.
-//! 5. *Settled*: `Done` (exit status, end of stderr, SHA-256 of what the command took),
-//!    `Lost` (which peer, which block) or `Failed`. The node goes on forwarding.
+//! 4. *Flowing*: blocks in order, at last `End` with the length of the whole, or `Broken`
+//!    with the cause. A full ring holds the reading back, and so the peer before.
+//! 5. *Settled*: `Done` (exit status, end of stderr, count and digest of what the command
+//!    took), `Lost` (which peer, which block) or `Failed`. The node goes on forwarding.
 //! 6. *Over*: the server closes the control connection. The relay kills what is left of
 //!    its command's process group and exits. Losing the server has the same effect.
 //!
 //! A relay that is killed outright (signal 9) cannot kill its command, which then sees its
 //! input end early and may end well. Its node has failed all the same: what counts is a
 //! `Done` with the right digest.
+//!
+//! # What a `Done` proves
+//!
+//! A block is checked against its digest once, in the memory from which it is then
+//! written and forwarded. The digest of a `Done` is the BLAKE3 of the offsets, lengths and
+//! digests of the blocks in the order in which the command took them (8, 8 and 32 bytes
+//! each, numbers big-endian). The server computes the same while it reads the file and
+//! compares it, and the count of bytes. So a node hashes no byte twice, and what was
+//! corrupted, left out, doubled or reordered on the way is seen. What the command does
+//! with the bytes is its own affair: its exit status speaks for that.
 //!
 //! # What is trusted
 //!
@@ -67,6 +77,7 @@
 //! node is a node that has lost everything. A policy for slow commands belongs where
 //! [`Timing::stall`](message::Timing) is applied today.
 
+mod chain;
 mod forward;
 pub mod frame;
 pub mod message;

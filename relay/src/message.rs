@@ -134,8 +134,9 @@ pub struct Done {
     pub stderr: String,
     /// Bytes it took.
     pub taken: u64,
-    /// SHA-256 of those, hexadecimal.
-    pub sha256: String,
+    /// BLAKE3 digest of the sequence of blocks it took whole, hexadecimal; see the
+    /// crate's page.
+    pub digest: String,
 }
 
 /// Anything but data.
@@ -194,8 +195,6 @@ pub enum Message {
 pub struct End {
     /// Bytes in all.
     pub length: u64,
-    /// SHA-256 of them all, hexadecimal.
-    pub sha256: String,
 }
 
 impl Message {

@@ -47,11 +47,11 @@ pub enum TransferError {
         stderr: String,
     },
     /// What arrived is not what was sent.
-    #[error("the bytes received differ from the file: digest {got} instead of {expected}")]
+    #[error("the blocks received differ from the file: digest {got} instead of {expected}")]
     Digest {
-        /// SHA-256 of the file, hexadecimal.
+        /// BLAKE3 digest of the sequence of the file's blocks, hexadecimal.
         expected: String,
-        /// SHA-256 of what the node took, hexadecimal.
+        /// The same of the blocks that the node's command took, hexadecimal.
         got: String,
     },
     /// The deadline passed.

@@ -37,7 +37,7 @@ fn message() -> impl Strategy<Value = Message> {
         Loss { node, peer: "n".into(), address: "a".into(), block: offset / 2, offset, why }
     });
     let done = (any::<i32>(), any::<String>(), any::<u64>())
-        .prop_map(|(status, stderr, taken)| Done { status, stderr, taken, sha256: String::new() });
+        .prop_map(|(status, stderr, taken)| Done { status, stderr, taken, digest: String::new() });
     let address = (any::<[u8; 4]>(), any::<u16>());
     prop_oneof![
         Just(Message::Alive),

@@ -2,12 +2,12 @@
 
 use super::Context;
 use crate::{
+    chain::Chain,
     forward::{Blocks, Next},
     message::{Done, Message},
     ring::Reader,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
-use sha2::{Digest, Sha256};
 use std::{
     io,
     os::unix::process::ExitStatusExt,
@@ -72,12 +72,12 @@ async fn attempt(context: &Context, reader: Reader) -> Result<Option<Done>, Stri
     // Declared after `stdin`, so dropped before it: a command that is killed must not
     // see the end of its input first and take what it has for the whole.
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
-    let mut sha256 = Sha256::new();
+    let mut chain = Chain::default();
     let mut tail = Vec::new();
     let ended = {
         // Standard error is read all along, or a talkative command would block on it.
         let mut errors = pin!(keep_tail(stderr, &mut tail));
-        let mut life = pin!(live(context, reader, &mut child, &mut stdin, &mut sha256));
+        let mut life = pin!(live(context, reader, &mut child, &mut stdin, &mut chain));
         let mut open = true;
         let ended = loop {
             tokio::select! {
@@ -95,7 +95,7 @@ async fn attempt(context: &Context, reader: Reader) -> Result<Option<Done>, Stri
         status: code(status),
         stderr: String::from_utf8_lossy(&tail).trim_end().to_owned(),
         taken: *context.taken.borrow(),
-        sha256: format!("{:x}", sha256.finalize()),
+        digest: chain.digest(),
     }))
 }
 
@@ -105,10 +105,10 @@ async fn live(
     reader: Reader,
     child: &mut Child,
     stdin: &mut Option<ChildStdin>,
-    sha256: &mut Sha256,
+    chain: &mut Chain,
 ) -> Result<Option<ExitStatus>, String> {
     if let Some(input) = stdin.as_mut()
-        && let Fed::Broken = feed(context, reader, input, sha256).await?
+        && let Fed::Broken = feed(context, reader, input, chain).await?
     {
         return Ok(None);
     }
@@ -132,12 +132,13 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
-/// Writes the stream into the command, hashing what it takes.
+/// Writes the stream into the command. The blocks have been checked by [`super::upstream`],
+/// in the very memory they are written from; those taken whole go into `chain`.
 async fn feed(
     context: &Context,
     mut reader: Reader,
     stdin: &mut ChildStdin,
-    sha256: &mut Sha256,
+    chain: &mut Chain,
 ) -> Result<Fed, String> {
     loop {
         let block = match reader.next().await {
@@ -157,7 +158,6 @@ async fn feed(
             };
             match written {
                 Ok(written) => {
-                    sha256.update(&rest[..written]);
                     context.taken.send_modify(|taken| *taken += written as u64);
                     rest = &rest[written..];
                 }
@@ -167,6 +167,7 @@ async fn feed(
                 Err(error) => return Err(format!("writing to the command failed: {error}")),
             }
         }
+        chain.add(&block);
     }
 }
 

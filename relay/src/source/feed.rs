@@ -2,11 +2,11 @@
 
 use super::SourceError;
 use crate::{
+    chain::Chain,
     forward::{Blocks, Next},
     frame::Block,
     message::{End, Loss},
 };
-use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
     io::{self, Read},
@@ -27,7 +27,7 @@ pub(super) struct Feed {
     path: PathBuf,
     block: usize,
     total: u64,
-    sha256: OnceLock<String>,
+    digest: OnceLock<String>,
     sent: AtomicU64,
 }
 
@@ -47,8 +47,8 @@ impl Feed {
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|why| SourceError::File { path: path.to_owned(), why })?;
-        let (sha256, sent) = (OnceLock::new(), AtomicU64::new(0));
-        Ok(Self { path: path.to_owned(), block, total, sha256, sent })
+        let (digest, sent) = (OnceLock::new(), AtomicU64::new(0));
+        Ok(Self { path: path.to_owned(), block, total, digest, sent })
     }
 
     /// Bytes of the file.
@@ -56,9 +56,10 @@ impl Feed {
         self.total
     }
 
-    /// SHA-256 of the file in hexadecimal, once it has been read to its end.
-    pub(super) fn sha256(&self) -> Option<&str> {
-        self.sha256.get().map(String::as_str)
+    /// Digest of the sequence of the file's blocks in hexadecimal, once it has been read to
+    /// its end.
+    pub(super) fn digest(&self) -> Option<&str> {
+        self.digest.get().map(String::as_str)
     }
 
     /// Bytes that went out.
@@ -86,7 +87,7 @@ impl Feed {
     /// Reads the whole file, for its digest, and sends the blocks from `from` on.
     fn read(&self, from: u64, to: &mpsc::Sender<Next>) -> Result<Next, Loss> {
         let mut offset = 0;
-        let mut sha256 = Sha256::new();
+        let mut chain = Chain::default();
         let mut file = File::open(&self.path).map_err(|error| self.loss(0, error.to_string()))?;
         if !from.is_multiple_of(self.block as u64) {
             return Err(self.loss(0, format!("offset {from} is inside a block")));
@@ -95,19 +96,16 @@ impl Feed {
             let left = usize::try_from(self.total - offset).unwrap_or(usize::MAX);
             let mut bytes = vec![0; left.min(self.block)];
             file.read_exact(&mut bytes).map_err(|error| self.loss(offset, error.to_string()))?;
-            sha256.update(&bytes);
             let length = bytes.len() as u64;
-            if offset >= from {
-                let block = Block::new(offset, bytes.into());
-                if to.blocking_send(Next::Block(block)).is_err() {
-                    return Ok(Next::Gone);
-                }
+            let block = Block::new(offset, bytes.into());
+            chain.add(&block);
+            if offset >= from && to.blocking_send(Next::Block(block)).is_err() {
+                return Ok(Next::Gone);
             }
             offset += length;
         }
-        let digest = format!("{:x}", sha256.finalize());
-        let sha256 = self.sha256.get_or_init(|| digest).clone();
-        Ok(Next::End(End { length: self.total, sha256 }))
+        self.digest.get_or_init(|| chain.digest());
+        Ok(Next::End(End { length: self.total }))
     }
 
     fn loss(&self, offset: u64, why: String) -> Loss {
@@ -159,15 +157,19 @@ mod tests {
     #[tokio::test]
     async fn any_block_can_be_the_first_and_the_digest_is_of_the_whole() {
         let (_file, feed) = feed(2500).await;
-        assert_eq!(feed.sha256(), None);
-        let whole = format!("{:x}", Sha256::digest(vec![7; 2500]));
+        assert_eq!(feed.digest(), None);
+        let mut chain = Chain::default();
+        for (offset, length) in [(0, BLOCK), (1000, BLOCK), (2000, 500)] {
+            chain.add(&Block::new(offset, vec![7; length].into()));
+        }
+        let whole = chain.digest();
         for (from, expected) in [(2000, vec![2000]), (0, vec![0, 1000, 2000]), (3000, vec![])] {
             let (offsets, last) = read(&feed, from).await;
             assert_eq!(offsets, expected);
             let Next::End(end) = last else { panic!("{last:?}") };
-            assert_eq!((end.length, &end.sha256), (2500, &whole));
+            assert_eq!(end.length, 2500);
+            assert_eq!(feed.digest(), Some(whole.as_str()));
         }
-        assert_eq!(feed.sha256(), Some(whole.as_str()));
         let (_, last) = read(&feed, 1500).await;
         let Next::Broken(loss) = last else { panic!("{last:?}") };
         assert_eq!(loss.why, "offset 1500 is inside a block");

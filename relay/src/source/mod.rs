@@ -130,12 +130,12 @@ pub enum Failure {
         /// Bytes of the file.
         total: u64,
     },
-    /// The command took other bytes than the file has.
-    #[error("the command took bytes of digest {got} instead of {expected}")]
+    /// The command took other blocks than the file has, or in another order.
+    #[error("the command took blocks of digest {got} instead of {expected}")]
     Digest {
-        /// SHA-256 of the file, hexadecimal.
+        /// Digest of the sequence of the file's blocks, hexadecimal.
         expected: String,
-        /// SHA-256 of what it took, hexadecimal.
+        /// The same of the blocks it took, hexadecimal.
         got: String,
     },
     /// The deadline passed.

@@ -158,7 +158,7 @@ impl<'a> Roster<'a> {
 
     /// Is what the command took the file?
     fn judge(&self, done: Done) -> Result<(), Failure> {
-        let Done { status, stderr, taken, sha256: got } = done;
+        let Done { status, stderr, taken, digest: got } = done;
         let total = self.feed.total();
         if status != 0 {
             return Err(Failure::Command { status, stderr });
@@ -166,7 +166,7 @@ impl<'a> Roster<'a> {
         if taken != total {
             return Err(Failure::Short { taken, total });
         }
-        match self.feed.sha256() {
+        match self.feed.digest() {
             Some(expected) if expected == got => Ok(()),
             expected => {
                 let expected = expected.unwrap_or("a file not yet read").to_owned();
@@ -196,5 +196,55 @@ impl<'a> Roster<'a> {
         if !matches!(self.states[index], State::Settled(_)) {
             self.states[index] = State::Settled(result);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        forward::{Blocks, Next},
+        message::Timing,
+        source::Member,
+    };
+    use std::time::Duration;
+
+    /// A member's command ended well and took as many bytes as the file has: what counts
+    /// is which.
+    #[tokio::test]
+    async fn only_the_digest_of_the_file_is_success() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [7; 2500]).unwrap();
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let members = ["a", "b", "c"].map(|name| Member { name: name.into(), address });
+        let job = Broadcast {
+            file: file.path().to_owned(),
+            command: "cat".into(),
+            members: members.into(),
+            server: (address, 1).into(),
+            deadline: Duration::from_secs(60),
+            timing: Timing::default(),
+            block: 1000,
+            ring: 1,
+        };
+        let feed = Arc::new(Feed::open(&job.file, job.block).await.unwrap());
+        let pass = Secret::random().unwrap();
+        let mut roster = Roster::new(&job, pass, feed.clone(), &|_, _| {});
+        let done = |digest: &str| {
+            let (stderr, digest) = (String::new(), digest.to_owned());
+            Message::Done(Done { status: 0, stderr, taken: 2500, digest })
+        };
+        roster.apply(Event::Said(0, done("")));
+
+        let mut blocks = feed.blocks(0);
+        while let Next::Block(_) = blocks.next().await {}
+        let whole = feed.digest().unwrap().to_owned();
+        roster.apply(Event::Said(1, done(&whole)));
+        let other = blake3::hash(b"another file").to_hex().to_string();
+        roster.apply(Event::Said(2, done(&other)));
+
+        let early = Failure::Digest { expected: "a file not yet read".into(), got: String::new() };
+        let wrong = Failure::Digest { expected: whole, got: other };
+        assert_eq!(roster.outcomes(), [Err(early), Ok(()), Err(wrong)]);
     }
 }

@@ -8,10 +8,12 @@ use relay::source::Failure;
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// Node 2 takes three blocks and holds the pipeline up; the others save the image.
+/// Node 2 takes three blocks and holds the pipeline up, once node 3 has had some; the
+/// others save the image.
 const HELD: &str = r#"
     if [ "$NODE" = 2 ]; then
         head -c 196608 > /dev/null
+        until [ -s "${OUT%2}3" ]; do sleep 0.1; done
         echo $$ > "$OUT.pid"
         exec sleep 600
     fi
