@@ -38,7 +38,7 @@ use utoipa::OpenApi;
 )]
 struct Document;
 
-/// The OpenAPI document, JSON.
+/// The `OpenAPI` document, JSON.
 pub fn document() -> String {
     // Everything in it is text and numbers: writing it cannot fail.
     Document::openapi().to_pretty_json().unwrap_or_default()

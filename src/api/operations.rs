@@ -1,4 +1,5 @@
 //! Deployments, reboots and power operations.
+#![expect(clippy::unused_async, reason = "all handlers have one signature")]
 
 use super::{Api, reply::Reply, request::Request};
 use crate::{

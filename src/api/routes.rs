@@ -57,7 +57,7 @@ where
 }
 
 fn table() -> Vec<Route> {
-    use Permission::{Anyone, Owner, User};
+    use Permission::{Anyone, User};
     let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
     let mut table = vec![
         route(get.clone(), "/version", Anyone, service::version),
@@ -72,52 +72,48 @@ fn table() -> Vec<Route> {
         route(get.clone(), "/environments", User, environments::list),
         route(post.clone(), "/environments", User, environments::record),
         route(delete.clone(), "/environments/{user}/{name}", User, environments::remove),
-        route(delete.clone(), "/environments/{user}/{name}/{version}", User, environments::remove),
+        route(delete, "/environments/{user}/{name}/{version}", User, environments::remove),
         route(post.clone(), "/deployment", User, operations::deploy),
         route(post.clone(), "/reboot", User, operations::reboot),
-        route(post.clone(), "/power", User, operations::power),
+        route(post, "/power", User, operations::power),
         route(put, "/power", User, operations::power),
-        route(get.clone(), "/power", User, operations::power_list_or_status),
+        route(get, "/power", User, operations::power_list_or_status),
     ];
-    for kind in [Kind::Deploy, Kind::Reboot, Kind::Power] {
-        let path = |rest: &str| format!("/{}{rest}", kind.path());
-        if kind != Kind::Power {
-            table
-                .push(route(get.clone(), path(""), User, move |a, r| operations::list(a, r, kind)));
-        }
-        table.extend([
-            route(get.clone(), path("/{wid}"), User, move |a, r| operations::poll(a, r, kind)),
-            route(get.clone(), path("/{wid}/logs"), Owner, move |a, r| {
-                operations::logs(a, r, kind)
-            }),
-            route(get.clone(), path("/{wid}/logs/{cluster}"), Owner, move |a, r| {
-                operations::logs(a, r, kind)
-            }),
-            route(get.clone(), path("/{wid}/debugs"), Owner, move |a, r| {
-                operations::debugs(a, r, kind)
-            }),
-            route(get.clone(), path("/{wid}/debugs/{node}"), Owner, move |a, r| {
-                operations::debugs(a, r, kind)
-            }),
-            route(get.clone(), path("/{wid}/state"), Owner, move |a, r| {
-                operations::state(a, r, kind)
-            }),
-            route(get.clone(), path("/{wid}/status"), Owner, move |a, r| {
-                operations::status(a, r, kind)
-            }),
-            route(get.clone(), path("/{wid}/error"), Owner, move |a, r| {
-                operations::error(a, r, kind)
-            }),
-            route(post.clone(), path("/{wid}/continue"), Owner, move |a, r| {
-                operations::resume(a, r, kind, true)
-            }),
-            route(post.clone(), path("/{wid}/abort"), Owner, move |a, r| {
-                operations::resume(a, r, kind, false)
-            }),
-            route(delete.clone(), path("/{wid}"), Owner, move |a, r| {
-                operations::delete(a, r, kind)
-            }),
-        ]);
+    table.extend([Kind::Deploy, Kind::Reboot, Kind::Power].into_iter().flat_map(of_operation));
+    table
+}
+
+/// What every kind of operation has.
+fn of_operation(kind: Kind) -> Vec<Route> {
+    use Permission::{Owner, User};
+    let (get, post) = (Method::GET, Method::POST);
+    let path = |rest: &str| format!("/{}{rest}", kind.path());
+    let mut table = vec![
+        route(get.clone(), path("/{wid}"), User, move |a, r| operations::poll(a, r, kind)),
+        route(get.clone(), path("/{wid}/logs"), Owner, move |a, r| operations::logs(a, r, kind)),
+        route(get.clone(), path("/{wid}/logs/{cluster}"), Owner, move |a, r| {
+            operations::logs(a, r, kind)
+        }),
+        route(get.clone(), path("/{wid}/debugs"), Owner, move |a, r| {
+            operations::debugs(a, r, kind)
+        }),
+        route(get.clone(), path("/{wid}/debugs/{node}"), Owner, move |a, r| {
+            operations::debugs(a, r, kind)
+        }),
+        route(get.clone(), path("/{wid}/state"), Owner, move |a, r| operations::state(a, r, kind)),
+        route(get.clone(), path("/{wid}/status"), Owner, move |a, r| {
+            operations::status(a, r, kind)
+        }),
+        route(get.clone(), path("/{wid}/error"), Owner, move |a, r| operations::error(a, r, kind)),
+        route(post.clone(), path("/{wid}/continue"), Owner, move |a, r| {
+            operations::resume(a, r, kind, true)
+        }),
+        route(post, path("/{wid}/abort"), Owner, move |a, r| operations::resume(a, r, kind, false)),
+        route(Method::DELETE, path("/{wid}"), Owner, move |a, r| operations::delete(a, r, kind)),
+    ];
+    // The list of power operations shares its path with the request for a power status.
+    if kind != Kind::Power {
+        table.push(route(get, path(""), User, move |a, r| operations::list(a, r, kind)));
     }
     table
 }

@@ -116,7 +116,7 @@ fn part_of(part: &str, name: &str) -> bool {
     name.match_indices(part).any(|(at, _)| {
         let before = name[..at].chars().next_back();
         let after = name[at + part.len()..].chars().next();
-        !digit(after) && !(digit(part.chars().next()) && digit(before))
+        !digit(after) && (!digit(part.chars().next()) || !digit(before))
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Inner,
     create::Installed,
-    log::{Line, Log},
+    log::{Line, Log, seconds, whole},
     operation::{Operation, Parts, Record},
 };
 use crate::{
@@ -156,8 +156,8 @@ fn stored(operation: &Operation) -> Result<OperationRecord, StoreError> {
         },
         user: operation.user.clone(),
         nodes: operation.nodes.clone(),
-        created: record.start as u64,
-        ended: record.end.map(|end| end as u64),
+        created: whole(record.start),
+        ended: record.end.map(whole),
         request: Value::Null,
         result: serde_json::to_value(&record)
             .map_err(|why| StoreError::Encode { tree: Tree::Operations, why: Arc::new(why) })?,
@@ -184,7 +184,7 @@ fn statistics(operation: &Operation) -> Vec<StatRow> {
                 name: column.step.clone(),
                 timeout: column.timeout,
                 retries: column.retries,
-                duration: column.seconds.round() as u64,
+                duration: whole(column.seconds.round()),
             };
             let environment = operation.environment.as_ref();
             rows.push(StatRow {
@@ -192,7 +192,7 @@ fn statistics(operation: &Operation) -> Vec<StatRow> {
                 hostname: watch.name(id),
                 user: operation.user.clone(),
                 steps: steps.map(step).collect(),
-                start: super::log::seconds(operation.start) as u64,
+                start: whole(seconds(operation.start)),
                 environment: environment.map_or(String::new(), label),
                 anonymous: environment.map(|environment| environment.id == Some(-1)),
                 md5: String::new(),

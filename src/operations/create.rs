@@ -13,7 +13,7 @@ use crate::{
     environments::Environment,
     files::{Grabber, What},
     nodes::{Node, Selection},
-    steps::Run,
+    steps::{Files, Run},
     store::NodeState,
     types::{
         Code, Common, Created, DeployRequest, EnvironmentRef, Kind, PowerRequest, Problem,
@@ -23,6 +23,7 @@ use crate::{
 };
 use automata::ranges;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, OnceLock, PoisonError},
     time::SystemTime,
 };
@@ -74,10 +75,10 @@ impl Request {
     }
 }
 
+/// Checks a request and starts the operation, unless it is a dry run.
 pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Created>, Problem> {
-    let kind = asked.request.kind();
     let common = asked.request.common().clone();
-    let wid = kind.new_id();
+    let wid = asked.request.kind().new_id();
     let Selection { nodes, notes } = inner.means.site.inventory.select(&common.nodes)?;
     let level = level(inner, &common)?;
     let installed = match &asked.request {
@@ -93,42 +94,53 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     };
     look(&grabber, &files).await?;
     // Checked for all nodes first: a request that is wrong changes nothing, whoever is busy.
-    let orders = orders(inner, &asked, &nodes, installed.as_ref())?;
+    let mut orders = orders(inner, &asked, &nodes, installed.as_ref())?;
     if common.dry_run {
         return Ok(None);
     }
     let (reservation, free, busy) = inner.reservations.take(&wid, nodes.clone(), common.force);
     if free.is_empty() {
-        let text = format!(
-            "All the nodes have been discarded ({} already involved in another operation)",
-            folded(&busy)
-        );
-        return Err(Problem::new(Code::NothingModified, text)
-            .hint("wait for that operation, or take the nodes over with force"));
+        return Err(all_busy(&busy));
     }
-    let orders = if busy.is_empty() {
-        orders
-    } else {
-        self::orders(inner, &asked, &free, installed.as_ref())?
-    };
-    let record = Record {
-        kind,
+    if !busy.is_empty() {
+        orders = self::orders(inner, &asked, &free, installed.as_ref())?;
+    }
+    let record = record(&asked, level, installed.as_ref(), &orders, &nodes);
+    let draft = Draft { inner, wid, record, debug: common.debug, notes };
+    let assembled = draft.assemble(orders, &busy)?;
+    start(inner, assembled, Supplies { grabber, files, keep: common.keep, reservation }).await
+}
+
+fn all_busy(busy: &[Arc<Node>]) -> Problem {
+    let text = format!(
+        "All the nodes have been discarded ({} already involved in another operation)",
+        folded(busy)
+    );
+    Problem::new(Code::NothingModified, text)
+        .hint("wait for that operation, or take the nodes over with force")
+}
+
+fn record(
+    asked: &Asked,
+    level: u8,
+    installed: Option<&Installed>,
+    orders: &[Order],
+    nodes: &[Arc<Node>],
+) -> Record {
+    Record {
+        kind: asked.request.kind(),
         user: asked.user.clone(),
         start: seconds(SystemTime::now()),
         end: None,
         level,
-        environment: installed.as_ref().map(|installed| installed.reference.clone()),
+        environment: installed.map(|installed| installed.reference.clone()),
         clusters: orders.iter().map(|order| order.cluster.clone()).collect(),
         nodes: nodes.iter().map(|node| node.name.clone()).collect(),
-        state: std::collections::BTreeMap::new(),
+        state: BTreeMap::new(),
         error: None,
         lines: Vec::new(),
         footprint: footprint(&asked.request),
-    };
-    let draft = Draft { inner, wid, record, debug: common.debug, notes };
-    let (operation, parts, notes) = draft.assemble(orders, &busy)?;
-    start(inner, operation, Job { parts, grabber, files, keep: common.keep }, reservation, notes)
-        .await
+    }
 }
 
 /// What an operation is assembled from.
@@ -140,82 +152,104 @@ struct Draft<'a> {
     notes: Vec<String>,
 }
 
+/// An operation ready to be started.
+struct Assembled {
+    operation: Arc<Operation>,
+    parts: Vec<Part>,
+    notes: Vec<String>,
+}
+
+/// What it is started with.
+struct Supplies {
+    grabber: Grabber,
+    files: Vec<What>,
+    keep: bool,
+    reservation: Reservation,
+}
+
 impl Draft<'_> {
-    fn assemble(
-        self,
-        orders: Vec<Order>,
-        busy: &[Arc<Node>],
-    ) -> Result<(Arc<Operation>, Vec<Part>, Vec<String>), Problem> {
-        let means = &self.inner.means;
+    fn assemble(self, orders: Vec<Order>, busy: &[Arc<Node>]) -> Result<Assembled, Problem> {
         let (log, debug) = (Arc::<Log>::default(), self.debug.then(Arc::<Log>::default));
-        let feed = means.stream.of(&self.wid, self.record.kind);
-        let mut notes = self.notes;
-        let alone = orders.len() == 1;
-        let mut parts = Vec::new();
         let files = Arc::new(OnceLock::new());
+        let alone = orders.len() == 1;
+        let (mut parts, mut notes) = (Vec::new(), self.notes.clone());
         for (index, order) in orders.into_iter().enumerate() {
-            let configured =
-                means.site.config.cluster(&order.cluster).and_then(|c| c.prefix.clone());
-            let prefix = match (alone, configured) {
-                (true, _) => String::new(),
-                (false, Some(prefix)) => prefix,
-                (false, None) => format!("c{}", index + 1),
-            };
-            let watch = Arc::new(Watch::new(
-                self.record.kind,
-                (order.cluster.clone(), prefix),
-                order.nodes.clone(),
-                (Arc::clone(&log), debug.clone()),
-                feed.clone(),
-            ));
-            for note in &order.notes {
-                watch.say(0, note);
-            }
-            notes.extend(order.notes);
-            let run = Arc::new(Run::new(
-                self.wid.clone(),
-                order.nodes,
-                means.ports.clone(),
-                order.settings,
-                order.target,
-                Arc::clone(&files),
-                Arc::clone(&means.windows),
-                Arc::clone(&watch) as _,
-            ));
-            let plan = workflows::plan(order.wish, &run).map_err(|error| unplannable(&error))?;
-            let automaton = plan.compile().map_err(Problem::internal)?;
-            parts.push(Part { watch, automaton, files: Arc::clone(&files) });
+            let prefix = if alone { String::new() } else { self.prefix(&order.cluster, index) };
+            notes.extend(order.notes.iter().cloned());
+            parts.push(self.part(order, prefix, (&log, debug.as_ref()), &files)?);
         }
         let watches = parts.iter().map(|part| Arc::clone(&part.watch)).collect();
         let operation =
             Operation::new(self.record, self.wid, Parts { log: Arc::clone(&log), debug, watches });
         if !busy.is_empty() {
-            let names = folded(busy);
-            let kind = operation.kind;
-            let text =
-                format!("The nodes {names} are already involved in {kind}, let's discard them");
+            let text = format!(
+                "The nodes {} are already involved in {}, let's discard them",
+                folded(busy),
+                operation.kind
+            );
             log.add(0, None, &text);
             notes.push(text);
-            busy.iter().for_each(|node| operation.discard(&node.name));
+            for node in busy {
+                operation.discard(&node.name);
+            }
         }
-        Ok((Arc::new(operation), parts, notes))
+        Ok(Assembled { operation: Arc::new(operation), parts, notes })
+    }
+
+    /// What the messages of one of several clusters begin with.
+    fn prefix(&self, cluster: &str, index: usize) -> String {
+        let configured = self.inner.means.site.config.cluster(cluster);
+        let prefix = configured.and_then(|cluster| cluster.prefix.clone());
+        prefix.unwrap_or_else(|| format!("c{}", index + 1))
+    }
+
+    /// One cluster's part.
+    fn part(
+        &self,
+        order: Order,
+        prefix: String,
+        (log, debug): (&Arc<Log>, Option<&Arc<Log>>),
+        files: &Arc<OnceLock<Files>>,
+    ) -> Result<Part, Problem> {
+        let means = &self.inner.means;
+        let watch = Arc::new(Watch::new(
+            self.record.kind,
+            (order.cluster, prefix),
+            order.nodes.clone(),
+            (Arc::clone(log), debug.cloned()),
+            means.stream.of(&self.wid, self.record.kind),
+        ));
+        for note in &order.notes {
+            watch.say(0, note);
+        }
+        let run = Arc::new(Run::new(
+            self.wid.clone(),
+            order.nodes,
+            means.ports.clone(),
+            order.settings,
+            order.target,
+            Arc::clone(files),
+            Arc::clone(&means.windows),
+            Arc::clone(&watch) as _,
+        ));
+        let plan = workflows::plan(order.wish, &run).map_err(|error| unplannable(&error))?;
+        let automaton = plan.compile().map_err(Problem::internal)?;
+        Ok(Part { watch, automaton, files: Arc::clone(files) })
     }
 }
 
 /// Writes the operation down, then begins it.
 async fn start(
     inner: &Arc<Inner>,
-    operation: Arc<Operation>,
-    job: Job,
-    reservation: Reservation,
-    notes: Vec<String>,
+    Assembled { operation, parts, notes }: Assembled,
+    Supplies { grabber, files, keep, reservation }: Supplies,
 ) -> Result<Option<Created>, Problem> {
     archive::begin(&*inner.means.store, &operation).await?;
     let created = Created { wid: operation.wid.clone(), resources: operation.resources(), notes };
     let mut table = inner.table.write().unwrap_or_else(PoisonError::into_inner);
     table.insert(operation.wid.clone(), Arc::clone(&operation));
     drop(table);
-    let inner = Arc::clone(inner);
+    let (inner, job) = (Arc::clone(inner), Job { parts, grabber, files, keep });
     let tasks = inner.tasks.clone();
     tasks.spawn(async move {
         run::run(&inner, &operation, job).await;

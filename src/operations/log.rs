@@ -102,6 +102,11 @@ fn shown(lines: &[Line], level: u8, cluster: Option<&str>) -> Vec<Line> {
     lines.iter().filter(mine).cloned().collect()
 }
 
+/// Whole seconds of a number of seconds; 0 for what is none.
+pub(crate) fn whole(seconds: f64) -> u64 {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs()
+}
+
 /// Unix time, seconds.
 pub(crate) fn seconds(at: SystemTime) -> f64 {
     at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()

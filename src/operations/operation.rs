@@ -1,7 +1,7 @@
 //! One operation, while it runs and after it has ended.
 
 use super::{
-    log::{Line, Log, Reader, seconds},
+    log::{Line, Log, Reader, seconds, whole},
     watch::Watch,
 };
 use crate::{
@@ -217,7 +217,7 @@ impl Operation {
             user: self.user.clone(),
             done: end.is_some(),
             error,
-            start_time: seconds(self.start) as u64,
+            start_time: whole(seconds(self.start)),
             environment: None,
             logs: None,
             debugs: None,

@@ -319,14 +319,12 @@ fn times(cluster: &Cluster, request: &DeployRequest) -> Result<(Duration, Durati
 
 fn seconds(name: &str, text: Option<&str>) -> Result<Option<Duration>, Problem> {
     let Some(text) = text else { return Ok(None) };
-    match text.trim().parse() {
-        Ok(seconds) => Ok(Some(Duration::from_secs(seconds))),
-        Err(_) => {
-            let why =
-                format!("'{text}' is not a number of seconds (expressions are not yet supported)");
-            Err(Problem::parameter(Code::InvalidOption, name, why))
-        }
-    }
+    let seconds = text.trim().parse().map_err(|_| {
+        let why =
+            format!("'{text}' is not a number of seconds (expressions are not yet supported)");
+        Problem::parameter(Code::InvalidOption, name, why)
+    })?;
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 /// The instances of the cluster's file.

@@ -107,7 +107,7 @@ async fn escalate(
         run.journalist.message(3, text);
         let now_failed = gather.each(&left, |id| act(run, id, action, level)).await;
         // A level that is not provided says less than what the level before it said.
-        failed = merge(failed, now_failed);
+        failed = merge(&failed, now_failed);
         left = failed.keys().copied().collect();
         if left.is_empty() {
             break;
@@ -116,7 +116,7 @@ async fn escalate(
     gather.outcome(failed)
 }
 
-fn merge(before: Failures, now: Failures) -> Failures {
+fn merge(before: &Failures, now: Failures) -> Failures {
     let pick = |(id, reason): (NodeId, Reason)| match before.get(&id) {
         Some(earlier) if reason.ends_with(NOT_PROVIDED) => (id, earlier.clone()),
         _ => (id, reason),

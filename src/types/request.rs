@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Fields that every operation has.
+#[expect(clippy::struct_excessive_bools, reason = "toggles of the interface, each its own")]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Common {

@@ -65,66 +65,77 @@ const NAMES: [&str; 29] = [
 
 /// The micro-steps of the instance called `name`; none for one that does not exist (yet).
 pub(super) fn micro_steps(name: &str, times: Times) -> Option<Vec<Micro>> {
-    let wait = |kind, deploy| {
-        let timeout = if kind == BootKind::Kexec { times.kexec } else { times.reboot };
-        Micro::WaitReboot { kind, deploy, timeout }
-    };
-    let classical = BootKind::Classical;
-    Some(match name {
-        "SetDeploymentEnvUntrusted" => vec![
-            Micro::SwitchPxeDeploy,
-            Micro::Reboot(Level::Soft),
-            wait(classical, true),
-            Micro::SendKeyInDeployEnv,
-            Micro::CreatePartitionTable,
-            Micro::FormatDeployPart,
-            Micro::MountDeployPart,
-            Micro::FormatTmpPart,
-            Micro::FormatSwapPart,
-        ],
+    let steps = match name {
+        "SetDeploymentEnvUntrusted" => untrusted(times),
         // Chain and tree name the same thing here: the order of the pipeline is the relay's.
         "BroadcastEnvChain"
         | "BroadcastEnvTree"
         | "BroadcastEnvKascade"
-        | "BroadcastEnvKastafior" => vec![
-            Micro::SendEnvironment,
-            Micro::MountDeployPart,
-            Micro::ManageAdminPostInstall,
-            Micro::ManageUserPostInstall,
-            Micro::CheckKernelFiles,
-            Micro::SendKey,
-            Micro::InstallBootloader,
-            Micro::Sync,
-        ],
+        | "BroadcastEnvKastafior" => broadcast(),
         "BootNewEnvClassical" => vec![
             Micro::SwitchPxeLocal,
             Micro::UmountDeployPart,
             Micro::RebootFromDeployEnv,
-            wait(classical, false),
+            times.wait(false),
         ],
         "BootNewEnvKexec" => vec![
             Micro::SwitchPxeLocal,
             Micro::UmountDeployPart,
             Micro::MountDeployPart,
             Micro::Kexec,
-            wait(BootKind::Kexec, false),
+            Micro::WaitReboot { kind: BootKind::Kexec, deploy: false, timeout: times.kexec },
         ],
         "BootNewEnvHardReboot" => {
-            vec![Micro::SwitchPxeLocal, Micro::Reboot(Level::Hard), wait(classical, false)]
+            vec![Micro::SwitchPxeLocal, Micro::Reboot(Level::Hard), times.wait(false)]
         }
         "SetDeploymentEnvDummy" | "BroadcastEnvDummy" | "BootNewEnvDummy" => {
             vec![Micro::Dummy, Micro::Dummy]
         }
-        "Simple" => vec![Micro::Reboot(times.level), wait(classical, false)],
+        "Simple" => vec![Micro::Reboot(times.level), times.wait(false)],
         "DeployEnv" => vec![
             Micro::SwitchPxeDeploy,
             Micro::Reboot(times.level),
-            wait(classical, true),
+            times.wait(true),
             Micro::SendKeyInDeployEnv,
         ],
         "On" => vec![Micro::Power(PowerStep::On(times.level))],
         "Off" => vec![Micro::Power(PowerStep::Off(times.level))],
         "Status" => vec![Micro::Power(PowerStep::Status)],
         _ => return None,
-    })
+    };
+    Some(steps)
+}
+
+fn untrusted(times: Times) -> Vec<Micro> {
+    vec![
+        Micro::SwitchPxeDeploy,
+        Micro::Reboot(Level::Soft),
+        times.wait(true),
+        Micro::SendKeyInDeployEnv,
+        Micro::CreatePartitionTable,
+        Micro::FormatDeployPart,
+        Micro::MountDeployPart,
+        Micro::FormatTmpPart,
+        Micro::FormatSwapPart,
+    ]
+}
+
+fn broadcast() -> Vec<Micro> {
+    vec![
+        Micro::SendEnvironment,
+        Micro::MountDeployPart,
+        Micro::ManageAdminPostInstall,
+        Micro::ManageUserPostInstall,
+        Micro::CheckKernelFiles,
+        Micro::SendKey,
+        Micro::InstallBootloader,
+        Micro::Sync,
+    ]
+}
+
+impl Times {
+    /// Until the nodes are back from a boot through the firmware.
+    fn wait(self, deploy: bool) -> Micro {
+        Micro::WaitReboot { kind: BootKind::Classical, deploy, timeout: self.reboot }
+    }
 }

@@ -101,6 +101,9 @@ async fn receive(
                 }
                 context.ring.push(block).await;
                 *offset += length;
+                // Blocks may come faster than they are checked, and then nothing here waits:
+                // the beat beside us must have its turn, or the peer takes us for dead.
+                tokio::task::yield_now().await;
             }
             Frame::Message(Message::Alive) => {}
             Frame::Message(Message::End(end)) if end.length == *offset && *offset == total => {

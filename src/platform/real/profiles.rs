@@ -127,7 +127,7 @@ impl Profiles {
                 (&self.network, &headers.network, Boot::Network { kernel, initrd, params })
             }
             BootChoice::Local(local) => {
-                (&self.local, &headers.local, Boot::Local(self.local.local(local)))
+                (&self.local, &headers.local, Boot::Local(local_boot(local)))
             }
         };
         let mut profiles = Vec::new();
@@ -232,32 +232,33 @@ impl Way {
             text,
         })
     }
+}
 
-    fn local(&self, local: &LocalBoot) -> Local {
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let os = match local.os {
-            "linux" => OsKind::Linux {
-                kernel: local.kernel.clone(),
-                initrd: some(&local.initrd),
-                params: local.params.clone(),
-            },
-            "xen" => OsKind::Xen {
-                hypervisor: local.hypervisor.clone(),
-                hypervisor_params: local.hypervisor_params.clone(),
-                kernel: local.kernel.clone(),
-                initrd: some(&local.initrd),
-                params: local.params.clone(),
-            },
-            _ => OsKind::Other,
-        };
-        Local {
-            disk: disk_number(&local.device),
-            partition: local.partition,
-            device: local.device.clone(),
-            root: local.root,
-            os,
-            chain: CHAIN.to_owned(),
-        }
+/// A local boot in the terms of the factory.
+fn local_boot(local: &LocalBoot) -> Local {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let os = match local.os {
+        "linux" => OsKind::Linux {
+            kernel: local.kernel.clone(),
+            initrd: some(&local.initrd),
+            params: local.params.clone(),
+        },
+        "xen" => OsKind::Xen {
+            hypervisor: local.hypervisor.clone(),
+            hypervisor_params: local.hypervisor_params.clone(),
+            kernel: local.kernel.clone(),
+            initrd: some(&local.initrd),
+            params: local.params.clone(),
+        },
+        _ => OsKind::Other,
+    };
+    Local {
+        disk: disk_number(&local.device),
+        partition: local.partition,
+        device: local.device.clone(),
+        root: local.root,
+        os,
+        chain: CHAIN.to_owned(),
     }
 }
 
