@@ -3,11 +3,11 @@
 use super::{Client, ClientError, Followed};
 use crate::types::{Kind, NodeStatus};
 use automata::ranges::natural_order;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The end of an operation: the document that `--json` prints.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Id of the operation.
     pub wid: String,
@@ -18,7 +18,7 @@ pub struct Outcome {
     /// Seconds that each node spent in each step, `Macro/micro`.
     pub seconds: BTreeMap<String, BTreeMap<String, f64>>,
     /// What nodes answered (power status).
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, String>,
     /// What the service wants the user to know.
     pub notes: Vec<String>,

@@ -4,7 +4,7 @@ use super::{
     BootDevice, DEFAULT_NAME, Guest, LabError, LabStatus, Numbers, Place, Plan, PowerOp, Subnet,
     Wishes,
     control::{Answer, Request, ask},
-    down,
+    demo, down,
     error::Context,
     inside, ipmi, keeper, probe_accel,
     process::not_started,
@@ -24,11 +24,12 @@ use std::{
 /// A lab of virtual machines with BMCs, in a network namespace of its own.
 #[derive(Debug, Args)]
 pub struct LabArgs {
-    /// Name of the lab and of its network namespace.
-    #[arg(long, default_value = DEFAULT_NAME, env = "KADENCE_LAB_NAME")]
-    name: String,
+    /// Name of the lab and of its network namespace [default: kadence-lab, of the demonstration
+    /// kadence-demo]
+    #[arg(long, global = true, env = "KADENCE_LAB_NAME")]
+    name: Option<String>,
     /// Where it keeps its state [default: ~/.local/state/kadence/lab]
-    #[arg(long, env = "KADENCE_LAB_DIR")]
+    #[arg(long, global = true, env = "KADENCE_LAB_DIR")]
     state_dir: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
@@ -38,6 +39,8 @@ pub struct LabArgs {
 enum Verb {
     /// Make the lab: nodes with empty disks, switched off, with BMCs that listen.
     Up(UpArgs),
+    /// Install an image on the nodes of a lab, prove it, take everything down.
+    Demo(demo::DemoArgs),
     /// Take the lab down: processes, namespace, disks.
     Down,
     /// Show the nodes and what runs beside them.
@@ -106,6 +109,13 @@ struct UpArgs {
     /// How many nodes.
     #[arg(short = 'n', long, default_value_t = 2)]
     nodes: u8,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// What the nodes are like.
+#[derive(Clone, Debug, Args)]
+pub struct Shape {
     /// Nodes with UEFI instead of a BIOS: 1,3-4 or all.
     #[arg(long, value_name = "LIST", default_value = "")]
     uefi: Numbers,
@@ -129,6 +139,14 @@ struct UpArgs {
     subnet: Subnet,
 }
 
+impl Shape {
+    /// A lab of `nodes` such nodes.
+    pub(super) fn wishes(&self, nodes: u8) -> Wishes {
+        let Self { uefi, redfish, dead_bmc, ahci, memory, disk, subnet } = self.clone();
+        Wishes { nodes, uefi, redfish, dead_bmc, ahci, memory, disk, subnet }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BootChoice {
     Pxe,
@@ -139,10 +157,15 @@ enum BootChoice {
 /// Does what the command line says. The code is that of the command that was run, else 0.
 pub async fn run(args: LabArgs) -> Result<ExitCode, LabError> {
     let program = std::env::current_exe().context(|| "finding this program".into())?;
-    let place = Place::new(&args.name, args.state_dir, program)?;
+    let default = if let Verb::Demo(_) = args.verb { demo::DEFAULT_NAME } else { DEFAULT_NAME };
+    let place = Place::new(args.name.as_deref().unwrap_or(default), args.state_dir, program)?;
     let guest = |name: &str| place.plan().and_then(|plan| plan.guest(name).cloned());
     match args.verb {
         Verb::Up(wishes) => bring_up(&place, wishes).await?,
+        Verb::Demo(wishes) => {
+            let say = |text: &str| tell_as("demo", text);
+            return Box::pin(demo::run(&place, wishes, &say)).await;
+        }
         Verb::Down => down(&place, &tell).await?,
         Verb::Status { json } => show_status(&place, json).await?,
         Verb::Console { node } => {
@@ -176,8 +199,7 @@ pub async fn run(args: LabArgs) -> Result<ExitCode, LabError> {
 }
 
 async fn bring_up(place: &Place, args: UpArgs) -> Result<(), LabError> {
-    let UpArgs { nodes, uefi, redfish, dead_bmc, ahci, memory, disk, subnet } = args;
-    let wishes = Wishes { nodes, uefi, redfish, dead_bmc, ahci, memory, disk, subnet };
+    let wishes = args.shape.wishes(args.nodes);
     let plan = Plan::new(place.name(), &wishes, probe_accel(&tell).await?)?;
     up(place, &plan, &tell).await?;
     show_status(place, false).await
@@ -254,5 +276,9 @@ fn print(text: &str) -> Result<(), LabError> {
 
 /// … progress to standard error, where nobody may be reading.
 fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "lab: {text}");
+    tell_as("lab", text);
+}
+
+fn tell_as(who: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{who}: {text}");
 }

@@ -5,7 +5,11 @@
 //! They stay connected while the node is off.
 
 use bytes::Bytes;
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, UnixListener},
@@ -24,14 +28,20 @@ const TYPE_LIMIT: Duration = Duration::from_secs(2);
 /// Console logs of earlier boots that are kept.
 const OLD_LOGS: u32 = 9;
 
+/// The console log of the boot `age` power actions ago.
+fn aged(log: &Path, age: u32) -> PathBuf {
+    if age == 0 { log.to_owned() } else { log.with_extension(format!("log.{age}")) }
+}
+
+/// The console logs that there are, the newest first.
+pub(super) fn kept(log: &Path) -> Vec<PathBuf> {
+    (0..=OLD_LOGS).map(|age| aged(log, age)).filter(|log| log.is_file()).collect()
+}
+
 /// Makes room for a new console log: `console.log` becomes `console.log.1`, and so on.
 pub(super) fn rotate(log: &Path) -> io::Result<()> {
-    let name = |n: u32| match n {
-        0 => log.to_owned(),
-        n => log.with_extension(format!("log.{n}")),
-    };
     for n in (0..OLD_LOGS).rev() {
-        match std::fs::rename(name(n), name(n + 1)) {
+        match std::fs::rename(aged(log, n), aged(log, n + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -161,6 +171,7 @@ mod tests {
         let read = |n: u32| std::fs::read_to_string(dir.path().join(format!("console.log.{n}")));
         assert_eq!((read(1).unwrap().as_str(), read(9).unwrap().as_str()), ("11", "3"));
         assert!(read(10).is_err());
+        assert_eq!(kept(&log).len(), 9, "the newest has been moved away");
     }
 
     /// What is typed while the node is off is lost: types until it comes through.

@@ -85,6 +85,28 @@ pub enum LabError {
     /// The lab's own process refused or failed.
     #[error("{0}")]
     Keeper(String),
+    /// The service of a demonstration ended instead of starting.
+    #[error("the service does not start: {said} (its log: {})", log.display())]
+    Service {
+        /// The end of its log.
+        said: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// The client of a demonstration did not say how its operation ended.
+    #[error("`{command}` did not say how it ended ({status}); its message is above")]
+    NoOutcome {
+        /// Its program and verb.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// A demonstration was told to end.
+    #[error("interrupted by {signal}")]
+    Interrupted {
+        /// Name of the signal.
+        signal: &'static str,
+    },
     /// A file of the lab does not have the expected form.
     #[error("{}: {source}", path.display())]
     Format {

@@ -14,6 +14,7 @@ mod accel;
 pub mod cli;
 mod console;
 mod control;
+mod demo;
 mod error;
 mod inside;
 mod ipmi;

@@ -60,16 +60,28 @@ pub(super) async fn run(
     input: &str,
     limit: Duration,
 ) -> Result<String, LabError> {
+    let mut command = std::process::Command::new(program);
+    command.args(args);
+    output(command, input, limit).await
+}
+
+/// [`run`] for a command that is made already.
+pub(super) async fn output(
+    command: std::process::Command,
+    input: &str,
+    limit: Duration,
+) -> Result<String, LabError> {
     use tokio::io::AsyncWriteExt;
-    let command = || format!("{program} {}", args.join(" "));
-    let mut child = Command::new(program)
-        .args(args)
+    let program = command.get_program().to_string_lossy().into_owned();
+    let text =
+        command.get_args().fold(program.clone(), |text, arg| text + " " + &arg.to_string_lossy());
+    let mut child = Command::from(command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| not_started(program, e))?;
+        .map_err(|e| not_started(&program, e))?;
     let work = async {
         if let Some(mut stdin) = child.stdin.take() {
             // A program that ends without reading is judged by its exit code.
@@ -79,14 +91,14 @@ pub(super) async fn run(
     };
     let output = timeout(limit, work)
         .await
-        .map_err(|_| LabError::Deadline { what: format!("`{}`", command()), limit })?
-        .context(|| format!("running `{}`", command()))?;
+        .map_err(|_| LabError::Deadline { what: format!("`{text}`"), limit })?
+        .context(|| format!("running `{text}`"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
     let stderr = stderr.trim().chars().take(STDERR_KEPT).collect();
-    Err(LabError::Command { command: command(), status: output.status, stderr })
+    Err(LabError::Command { command: text, status: output.status, stderr })
 }
 
 /// A process, told apart from a later one with the same pid.
