@@ -1,6 +1,6 @@
 //! `kadence check`: a configuration, looked at.
 
-use super::{ConfigDir, Failure};
+use super::{ConfigDir, Failure, table::lines};
 use crate::client::{Printer, tell, write_out};
 use clap::Args;
 use config::{KeyDoc, Loaded, Mistakes, Place};
@@ -47,7 +47,9 @@ impl CheckArgs {
 }
 
 fn tell_loaded(Loaded { config, notices }: &Loaded) -> std::io::Result<()> {
-    notices.iter().for_each(|notice| tell(&format!("notice: {notice}")));
+    for notice in notices {
+        tell(&format!("notice: {notice}"));
+    }
     let (clusters, nodes) = (config.clusters.len(), config.nodes().count());
     write_out(&format!(
         "{}: no mistakes, {} notices, {clusters} clusters, {nodes} nodes\n",
@@ -106,7 +108,6 @@ fn text(doc: &KeyDoc) -> String {
         Some(default) => format!("default {default}"),
     };
     let facts = [default, doc.check.clone().unwrap_or_default(), effect.clone()];
-    let facts: String =
-        facts.iter().filter(|fact| !fact.is_empty()).map(|f| format!("  {f}\n")).collect();
+    let facts = lines(facts.iter().filter(|fact| !fact.is_empty()).map(|f| format!("  {f}")));
     format!("{path} ({file}): {kind}\n  {meaning}\n{facts}")
 }

@@ -25,13 +25,12 @@ use std::{
 #[command(
     after_help = "Example:\n  kadence deploy -a debian.yaml -m 'node-[1-3]' -k ~/.ssh/id_ed25519.pub"
 )]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct DeployArgs {
     #[command(flatten)]
     environment: EnvironmentArgs,
     #[command(flatten)]
     nodes: NodeArgs,
-    /// Public keys that may log in as root; without a value ~/.ssh/authorized_keys.
+    /// Public keys that may log in as root; without a value your `~/.ssh/authorized_keys`.
     #[arg(short = 'k', long, value_name = "KEYFILE", num_args = 0..=1, default_missing_value = "")]
     key: Option<String>,
     /// Partition to install on, instead of the cluster's.

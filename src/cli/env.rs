@@ -1,6 +1,10 @@
 //! `kadence env`: recorded environments.
 
-use super::{Failure, deploy::environment::description, table::table};
+use super::{
+    Failure,
+    deploy::environment::description,
+    table::{lines, table},
+};
 use crate::client::{Client, Export, Printer, tell};
 use clap::{Args, Subcommand};
 use reqwest::Method;
@@ -92,7 +96,7 @@ impl EnvArgs {
                 let path = wanted.path(client, &name);
                 let body = wanted.last();
                 let gone: Vec<Value> = client.send(Method::DELETE, &path, &body).await?;
-                let text = || gone.iter().map(|one| format!("deleted {}\n", title(one))).collect();
+                let text = || lines(gone.iter().map(|one| format!("deleted {}", title(one))));
                 printer.answer(&gone, text)?;
             }
         }

@@ -1,6 +1,6 @@
 //! `kadence logs`: the messages of an operation.
 
-use super::{Failure, control::followed};
+use super::{Failure, control::followed, table::lines};
 use crate::client::{Client, DataLines, Printer, follow};
 use clap::Args;
 use serde_json::json;
@@ -31,7 +31,7 @@ impl LogsArgs {
         }
         let page = client.logs(followed.kind, &followed.wid, 0).await?;
         let document = || page.lines.iter().map(|(at, text)| json!({"at": at, "text": text}));
-        let text = || page.lines.iter().map(|(_, text)| format!("{text}\n")).collect();
+        let text = || lines(page.lines.iter().map(|(_, text)| text));
         Printer { json: self.json }.answer(&document().collect::<Vec<_>>(), text)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,9 @@
 //! `kadence nodes`: the machines and what became of them.
 
-use super::{Failure, table::table};
+use super::{
+    Failure,
+    table::{lines, table},
+};
 use crate::{
     client::{Client, Printer},
     types::NodeInfo,
@@ -30,7 +33,7 @@ impl NodesArgs {
         query.extend(self.machines.iter().map(|name| ("nodes", name.as_str())));
         let names: Vec<String> = client.get("/nodes", &query).await?;
         if self.list {
-            printer.answer(&names, || names.iter().map(|name| format!("{name}\n")).collect())?;
+            printer.answer(&names, || lines(&names))?;
             return Ok(ExitCode::SUCCESS);
         }
         // Nodes that were never used are told as well, so the service is asked for all.

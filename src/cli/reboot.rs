@@ -27,7 +27,7 @@ pub(super) struct RebootArgs {
     #[arg(short = 'l', long = "op-level", value_enum)]
     level: Option<LevelArg>,
     /// Public keys that may log in to the deployment system; without a value
-    /// ~/.ssh/authorized_keys.
+    /// your `~/.ssh/authorized_keys`.
     #[arg(short = 'k', long, value_name = "KEYFILE", num_args = 0..=1, default_missing_value = "")]
     key: Option<String>,
     /// Bound of the reboot, seconds.

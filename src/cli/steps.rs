@@ -45,8 +45,9 @@ impl StepsArgs {
         }
         let document: serde_json::Map<String, Value> =
             plans.iter().map(|(name, plan)| ((*name).to_owned(), value(plan))).collect();
-        let text =
-            || plans.iter().map(|(name, plan)| format!("{name}\n{}", text(plan, 1))).collect();
+        let text = || {
+            plans.iter().fold(String::new(), |all, (name, plan)| all + name + "\n" + &text(plan, 1))
+        };
         Printer { json: self.json }.answer(&document, text)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -70,12 +71,13 @@ fn text(plan: &Plan, depth: usize) -> String {
         let deeper = match position.alternatives.as_slice() {
             [one] if matches!(one.body, Body::Task(_)) => 0,
             _ => {
-                lines += &format!("{pad}{}\n", position.name);
+                lines.extend([pad.as_str(), &position.name, "\n"]);
                 1
             }
         };
         for step in &position.alternatives {
-            lines += &format!("{pad}{}{}{}\n", "  ".repeat(deeper), step.name, limits(step));
+            let inner = "  ".repeat(deeper);
+            lines.extend([pad.as_str(), &inner, &step.name, &limits(step), "\n"]);
             if let Body::Plan(inner) = &step.body {
                 lines += &text(inner, depth + deeper + 1);
             }

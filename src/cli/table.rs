@@ -1,4 +1,10 @@
-//! Rows in columns.
+//! Rows in columns, and lines.
+
+/// Each text on a line of its own.
+pub(super) fn lines(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let join = |text: String, line| text + AsRef::as_ref(&line) + "\n";
+    texts.into_iter().fold(String::new(), join)
+}
 
 /// Columns as wide as they must be, two blanks between them. The first row is the header.
 pub(super) fn table(rows: &[Vec<String>]) -> String {

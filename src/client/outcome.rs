@@ -74,23 +74,19 @@ impl Outcome {
 
     /// The lists of nodes for people.
     pub fn text(&self, kind: Kind) -> String {
-        let mut text = String::new();
-        for (node, answer) in &self.answers {
-            text += &format!("{node}: {answer}\n");
-        }
-        if !self.ok.is_empty() && self.answers.len() < self.ok.len() {
-            text += &format!("The {kind} is successful on nodes\n");
-            self.ok.iter().for_each(|node| text += &format!("{node}\n"));
+        let mut lines: Vec<String> = Vec::new();
+        lines.extend(self.answers.iter().map(|(node, answer)| format!("{node}: {answer}")));
+        if self.answers.len() < self.ok.len() {
+            lines.push(format!("The {kind} is successful on nodes"));
+            lines.extend(self.ok.iter().cloned());
         }
         if !self.ko.is_empty() {
-            text += &format!("The {kind} failed on nodes\n");
+            lines.push(format!("The {kind} failed on nodes"));
             let mut failed: Vec<_> = self.ko.iter().collect();
             failed.sort_by(|a, b| natural_order(a.0, b.0));
-            for (node, reason) in failed {
-                text += &format!("{node} ({reason})\n");
-            }
+            lines.extend(failed.into_iter().map(|(node, reason)| format!("{node} ({reason})")));
         }
-        text
+        lines.iter().fold(String::new(), |text, line| text + line + "\n")
     }
 }
 

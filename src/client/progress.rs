@@ -89,13 +89,13 @@ impl Screen {
 pub struct Bars {
     area: MultiProgress,
     tracker: Tracker,
-    bars: HashMap<String, ProgressBar>,
+    lines: HashMap<String, ProgressBar>,
     summary: Option<ProgressBar>,
 }
 
 impl Bars {
     fn new(area: MultiProgress) -> Self {
-        Self { area, tracker: Tracker::default(), bars: HashMap::new(), summary: None }
+        Self { area, tracker: Tracker::default(), lines: HashMap::new(), summary: None }
     }
 
     fn bar(&self, name: &str, width: usize) -> ProgressBar {
@@ -119,7 +119,7 @@ impl View for Bars {
         }
         let width = nodes.iter().map(|name| name.chars().count()).max().unwrap_or_default();
         for name in nodes {
-            self.bars.insert(name.clone(), self.bar(name, width));
+            self.lines.insert(name.clone(), self.bar(name, width));
         }
     }
 
@@ -134,7 +134,7 @@ impl View for Bars {
             summary.set_message(self.tracker.summary());
         }
         for node in &nodes {
-            let Some(bar) = self.bars.get(node) else { continue };
+            let Some(bar) = self.lines.get(node) else { continue };
             let text = self.tracker.describe(node);
             if self.tracker.ended(node) {
                 bar.finish_with_message(text);
@@ -145,6 +145,6 @@ impl View for Bars {
     }
 
     fn end(&mut self) {
-        self.bars.values().chain(&self.summary).for_each(ProgressBar::finish_and_clear);
+        self.lines.values().chain(&self.summary).for_each(ProgressBar::finish_and_clear);
     }
 }

@@ -29,6 +29,7 @@ struct Bytes {
 }
 
 impl Bytes {
+    #[expect(clippy::cast_precision_loss, reason = "fractions of a byte do not matter")]
     fn rate(self) -> f64 {
         let (bytes, at) = self.first;
         let seconds = self.last - at;
@@ -36,8 +37,12 @@ impl Bytes {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "fractions of a byte per second do not matter, and a rate is not negative"
+)]
 fn amount(written: u64, total: u64, rate: f64) -> String {
-    // Fractions of a byte per second do not matter.
     let rate = HumanBytes(rate as u64);
     format!("{} of {}, {rate}/s", HumanBytes(written), HumanBytes(total))
 }
@@ -63,7 +68,9 @@ impl Tracker {
             }
             EventBody::Progress { node: name, written, total } => {
                 let node = self.nodes.entry(name.clone()).or_default();
-                let first = node.bytes.map(|bytes| bytes.first).filter(|first| first.0 <= *written);
+                // Fewer than before: another attempt.
+                let before = node.bytes.filter(|bytes| bytes.written <= *written);
+                let first = before.map(|bytes| bytes.first);
                 node.bytes = Some(Bytes {
                     written: *written,
                     total: *total,
@@ -123,10 +130,10 @@ impl Tracker {
             }
         }
         for (step, count) in steps {
-            text += &format!("; {step}: {count}");
+            text.extend(["; ", step, ": ", &count.to_string()]);
         }
         if total > 0 {
-            text += &format!("; {}", amount(written, total, rate));
+            text.extend(["; ", &amount(written, total, rate)]);
         }
         text
     }

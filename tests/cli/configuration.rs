@@ -29,7 +29,8 @@ fn all_mistakes_are_told_at_once() {
     site.write("one.conf", &cluster.replacen("type: Dummy", "type: Dumy", 1));
     let ran = run(&site, &["check"]).ended(1);
     assert!(ran.err.starts_with("5 mistakes in the configuration"), "{}", ran.err);
-    for text in ["server.conf:3:", "perhaps", "many", "a list", "Dumy", "did you mean `Dummy`?", "^"]
+    for text in
+        ["server.conf:3:", "perhaps", "many", "a list", "Dumy", "did you mean `Dummy`?", "^"]
     {
         assert!(ran.err.contains(text), "{text}: {}", ran.err);
     }
@@ -37,8 +38,8 @@ fn all_mistakes_are_told_at_once() {
     assert_eq!(json["mistakes"].as_array().unwrap().len(), 5);
     assert!(json["mistakes"][0]["line"].is_number(), "{json}");
     // The service says the same and does not start.
-    let served = Ran::of(site.serve_command().output().unwrap()).ended(1);
-    assert!(served.err.starts_with("5 mistakes in the configuration"), "{}", served.err);
+    let ran = Ran::of(site.serve_command().output().unwrap()).ended(1);
+    assert!(ran.err.starts_with("5 mistakes in the configuration"), "{}", ran.err);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The command line against a running service: real processes on a free port, with nodes
 //! whose power is a script and whose deployments are dummies.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod configuration;
 mod deployments;
 mod machines;

@@ -14,6 +14,7 @@ use std::{
 
 /// A description, or the name of a recorded one.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the options")]
 pub(super) struct EnvironmentArgs {
     /// A description (YAML) of what to install.
     #[arg(
