@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
+mod api;
+mod common;
 mod lab;
