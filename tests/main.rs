@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
+mod api;
 mod cli;
+mod common;
 mod lab;

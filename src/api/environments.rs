@@ -1,6 +1,6 @@
 //! Recorded environments.
 
-use super::{Api, reply::Reply, request::Request};
+use super::{Api, reply::Reply, request::Request, shape::decode};
 use crate::{
     operations::environments,
     types::{Code, Problem},
@@ -26,8 +26,13 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Probl
         last: request.toggle("last"),
     };
     let named = wanted.name.is_some() || wanted.version.is_some();
-    let found =
-        environments::list(&*api.operations.means().store, &request.viewer, &wanted).await?;
+    let store = &*api.operations.means().store;
+    let mut found = environments::list(store, &request.viewer, &wanted).await?;
+    if let (true, Some(name)) = (found.is_empty(), &wanted.name) {
+        // Old clients encode the name twice.
+        let wanted = environments::Wanted { name: Some(decode(name)), ..wanted };
+        found = environments::list(store, &request.viewer, &wanted).await?;
+    }
     if found.is_empty() && named {
         return Err(Problem::NotFound("no such environment".into()));
     }

@@ -3,7 +3,7 @@
 use super::{
     Api,
     reply::refuse,
-    request::{MOST_BODY, Raw},
+    request::{MOST_BODY, Raw, too_large},
     routes,
 };
 use crate::types::Problem;
@@ -26,7 +26,8 @@ use warp::{
 /// Connections at once; further ones wait in the kernel.
 const CONNECTIONS: usize = 1000;
 
-/// How long a client may take to send its headers, and then each piece of the body.
+/// How long a client may take to send its headers, and then the body: a megabyte at most, so
+/// that only one who holds connections on purpose takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long open requests may take to end when the service stops.
@@ -119,22 +120,33 @@ async fn reply(peer: Peer, parts: Parts) -> warp::reply::Response {
     routes::answer(api, Raw { method, path, query, headers, body, peer: peer.0 }).await
 }
 
-/// The body, if its length is announced and not too large.
-async fn read(headers: &HeaderMap, mut stream: Body) -> Result<Bytes, Problem> {
+/// The body, if its length is announced and not too large, and all of it arrives in time.
+async fn read(headers: &HeaderMap, stream: Body) -> Result<Bytes, Problem> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let text = "send Content-Length, a body in chunks is not read";
+        return Err(Problem::LengthRequired(text.into()));
+    }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let length: u64 = length.and_then(|text| text.parse().ok()).unwrap_or_default();
-    let too_large =
-        || Problem::TooLarge(format!("the body cannot be greater than {MOST_BODY} bytes"));
     if length > MOST_BODY {
         return Err(too_large());
     }
+    let body = tokio::time::timeout(PATIENCE, collect(stream, length)).await;
+    let body = body.unwrap_or_default();
+    // Half a request must not be taken for a whole one.
+    if body.len() as u64 == length {
+        Ok(body.freeze())
+    } else {
+        let text = format!("of {length} bytes that were announced {} arrived", body.len());
+        Err(Problem::LengthRequired(text))
+    }
+}
+
+async fn collect(mut stream: Body, length: u64) -> BytesMut {
     let mut body = BytesMut::new();
     while (body.len() as u64) < length {
-        match tokio::time::timeout(PATIENCE, stream.next()).await {
-            Ok(Some(Ok(piece))) => body.extend_from_slice(&piece),
-            Ok(Some(Err(_)) | None) => break,
-            Err(_) => return Err(Problem::LengthRequired("the body did not arrive".into())),
-        }
+        let Some(Ok(piece)) = stream.next().await else { break };
+        body.extend_from_slice(&piece);
     }
-    Ok(body.freeze())
+    body
 }

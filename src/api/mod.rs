@@ -19,6 +19,7 @@ mod shape;
 
 pub use listen::serve;
 pub use openapi::document;
+pub use routes::{Permission, routes};
 
 use crate::operations::Operations;
 

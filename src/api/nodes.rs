@@ -3,7 +3,7 @@
 use super::{Api, reply::Reply, request::Request};
 use crate::{
     operations::nodes,
-    types::{NodeInfo, Problem},
+    types::{Common, NodeInfo, Problem},
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -14,10 +14,7 @@ use std::sync::Arc;
     responses((status = 200, description = "Node → what became of it, null for one that was never used")))]
 pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
     let means = api.operations.means();
-    let named: Vec<String> = match request.fields.get("nodes") {
-        Some(names) => serde_json::from_value(names.clone()).map_err(Problem::internal)?,
-        None => Vec::new(),
-    };
+    let named = request.decode::<Common>()?.nodes;
     let chosen = if named.is_empty() {
         means.site.inventory.all().to_vec()
     } else {

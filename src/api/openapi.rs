@@ -1,8 +1,16 @@
-//! The description of the interface, made from the handlers.
+//! The description of the interface, made from the handlers and the table of routes.
+//!
+//! A handler that serves several routes is described once: `{operation}` and `{order}` stand
+//! for words of the path, and a last segment "may be left out". The table says which paths
+//! there are in truth, and who may use them.
 
-use super::{environments, nodes, operations, service};
+use super::{environments, nodes, operations, routes::Permission, routes::routes, service};
 use crate::types::{Event, NodeInfo, NodeStatus, Poll};
+use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
+
+/// How the description of a parameter starts that some routes of its handler do not have.
+const OPTIONAL: &str = "May be left out";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -41,5 +49,66 @@ struct Document;
 /// The `OpenAPI` document, JSON.
 pub fn document() -> String {
     // Everything in it is text and numbers: writing it cannot fail.
-    Document::openapi().to_pretty_json().unwrap_or_default()
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    let handlers = document["paths"].take();
+    let mut paths = Map::new();
+    for (method, path, permission) in routes() {
+        let method = method.as_str().to_lowercase();
+        let Some(handler) = handler(&handlers, &method, path) else { continue };
+        let of_path = paths.entry(path).or_insert_with(|| json!({}));
+        of_path[&method] = described(handler.clone(), &method, path, permission);
+    }
+    document["paths"] = Value::Object(paths);
+    document["components"]["securitySchemes"] = json!({"user": {
+        "type": "apiKey", "in": "header", "name": "X-Kadeploy-User",
+        "description": "The name of the user; only clients on the same machine are believed",
+    }});
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+/// The description of the handler that serves `path`: one of that very path rather than one
+/// that stands for several.
+fn handler<'a>(handlers: &'a Value, method: &str, path: &str) -> Option<&'a Value> {
+    let serves = |template: &str, handler: &Value| {
+        let (given, wanted) =
+            (path.split('/').collect::<Vec<_>>(), template.split('/').collect::<Vec<_>>());
+        let fits = given
+            .iter()
+            .zip(&wanted)
+            .all(|(given, wanted)| given == wanted || ["{operation}", "{order}"].contains(wanted));
+        let optional = parameters(handler)
+            .any(|one| one["description"].as_str().is_some_and(|text| text.starts_with(OPTIONAL)));
+        fits && (given.len() == wanted.len() || (optional && given.len() + 1 == wanted.len()))
+    };
+    let exact = handlers.get(path).and_then(|one| one.get(method));
+    exact.or_else(|| {
+        let all = handlers.as_object().into_iter().flatten();
+        all.filter_map(|(template, methods)| Some((template, methods.get(method)?)))
+            .find_map(|(template, handler)| serves(template, handler).then_some(handler))
+    })
+}
+
+fn parameters(handler: &Value) -> impl Iterator<Item = &Value> {
+    handler["parameters"].as_array().into_iter().flatten()
+}
+
+/// A handler's description as that of one route.
+fn described(mut handler: Value, method: &str, path: &str, permission: Permission) -> Value {
+    let there = |one: &&Value| {
+        let name = one["name"].as_str().unwrap_or_default();
+        one["in"] != "path" || path.contains(&format!("{{{name}}}"))
+    };
+    let here: Vec<Value> = parameters(&handler).filter(there).cloned().collect();
+    handler["parameters"] = here.into();
+    let words = path.split(['/', '{', '}']).filter(|word| !word.is_empty());
+    handler["operationId"] = [method].into_iter().chain(words).collect::<Vec<_>>().join("_").into();
+    if permission != Permission::Anyone {
+        handler["security"] = json!([{"user": []}]);
+        handler["responses"]["401"] = json!({"description": "The user is not told"});
+    }
+    if permission == Permission::Owner {
+        let text = "The operation is another user's";
+        handler["responses"]["403"] = json!({"description": text});
+    }
+    handler
 }

@@ -31,7 +31,7 @@ pub(super) async fn reboot(api: Arc<Api>, request: Request) -> Answer {
 }
 
 /// Switches nodes on or off.
-#[utoipa::path(put, path = "/power", tag = "operations", request_body = PowerRequest,
+#[utoipa::path(method(put, post), path = "/power", tag = "operations", request_body = PowerRequest,
     responses((status = 200, body = Created), (status = 400, description = "X-Application-Error-Code tells which error")))]
 pub(super) async fn power(api: Arc<Api>, request: Request) -> Answer {
     let wanted = Wanted::Power(Box::new(request.decode::<PowerRequest>()?));

@@ -60,14 +60,14 @@ impl Reply {
 
 /// How a structure is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Json,
     Yaml,
 }
 
 impl Format {
     /// The first of the two that the client names; JSON if it takes anything.
-    fn wanted(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(super) fn wanted(headers: &HeaderMap) -> Result<Self, Problem> {
         let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else {
             return Ok(Self::Json);
         };

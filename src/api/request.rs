@@ -43,13 +43,16 @@ pub(super) struct Raw {
     pub(super) peer: SocketAddr,
 }
 
+/// The answer to a body that is larger than [`MOST_BODY`].
+pub(super) fn too_large() -> Problem {
+    Problem::TooLarge(format!("the body cannot be greater than {MOST_BODY} bytes"))
+}
+
 impl Raw {
     /// Bounds that hold for every request.
     pub(super) fn check(&self) -> Result<(), Problem> {
         if self.body.len() as u64 > MOST_BODY {
-            return Err(Problem::TooLarge(format!(
-                "the body cannot be greater than {MOST_BODY} bytes"
-            )));
+            return Err(too_large());
         }
         if self.query.len() > MOST_QUERY || self.path.len() > MOST_PATH {
             return Err(Problem::TooLarge("the address of the request is too long".into()));
@@ -113,10 +116,29 @@ impl Raw {
 }
 
 impl Request {
-    /// The fields as `T`. Error 4 that names what does not fit.
+    /// The fields as `T`. Error 4 (2 for the nodes, 7 for the environment) that names the
+    /// field that does not fit.
     pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_value(Value::Object(self.fields.clone()))
-            .map_err(|error| Problem::new(Code::InvalidOption, error.to_string()))
+            .map_err(|error| self.blame::<T>(&error))
+    }
+
+    /// The field that does not fit: any may be absent from a request, so each is tried alone.
+    fn blame<T: DeserializeOwned>(&self, error: &serde_json::Error) -> Problem {
+        let alone = |(name, value): (&String, &Value)| {
+            let fields = Map::from_iter([(name.clone(), value.clone())]);
+            let why = serde_json::from_value::<T>(Value::Object(fields)).err()?;
+            Some((name.clone(), why))
+        };
+        let Some((name, why)) = self.fields.iter().find_map(alone) else {
+            return Problem::new(Code::InvalidOption, error.to_string());
+        };
+        let code = match name.as_str() {
+            "nodes" => Code::InvalidNodelist,
+            "environment" => Code::InvalidEnvironment,
+            _ => Code::InvalidOption,
+        };
+        Problem::parameter(code, &name, why)
     }
 
     /// An open segment of the path.

@@ -2,7 +2,7 @@
 
 use super::{
     Api, environments, nodes, operations,
-    reply::{Reply, refuse},
+    reply::{Format, Reply, refuse},
     request::{Raw, Request},
     service, shape,
 };
@@ -19,7 +19,7 @@ use warp::http::Method;
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Permission {
+pub enum Permission {
     /// Everyone, unnamed.
     Anyone,
     /// Everyone who says who he is.
@@ -42,6 +42,11 @@ pub(super) struct Route {
 
 /// Every route.
 pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(table);
+
+/// Every route: its method, its path and who may use it.
+pub fn routes() -> impl Iterator<Item = (&'static Method, &'static str, Permission)> {
+    ROUTES.iter().map(|route| (&route.method, route.path.as_str(), route.permission))
+}
 
 fn route<F>(
     method: Method,
@@ -148,6 +153,10 @@ async fn dispatch(api: Arc<Api>, raw: Raw) -> Result<Reply, Problem> {
             }
             Permission::User | Permission::Owner => raw.viewer(|user| almighty(&api, user))?,
         };
+        // Told before anything is done: the answer could not be given.
+        if raw.method != Method::GET || route.path == "/power" {
+            Format::wanted(&raw.headers)?;
+        }
         let fields = raw.fields()?;
         return (route.handler)(api, Request { segments, fields, viewer }).await;
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Fields that are true by being there, whatever their value.
-const TOGGLES: [&str; 9] = [
+const TOGGLES: [&str; 10] = [
     "force",
     "debug",
     "hook",
@@ -13,6 +13,7 @@ const TOGGLES: [&str; 9] = [
     "last",
     "disable_kexec",
     "disable_bootloader_install",
+    "disable_disk_partitioning",
 ];
 
 /// Fields that hold a list even when they occur once.

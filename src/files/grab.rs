@@ -72,6 +72,7 @@ impl Grabber {
         };
         let source = opened.map_err(|why| {
             Problem::new(Code::InvalidFile, format!("Unable to grab the file {file} ({why})"))
+                .hint("check the address, and whether the service may read what is there")
         })?;
         match what.most {
             Some(most) if source.size() > most => Err(Problem::new(
@@ -115,5 +116,11 @@ fn problem(error: &CacheError) -> Problem {
     if let CacheError::Fetch { why, .. } = error {
         text = format!("{text} ({why})");
     }
-    Problem::new(code, text)
+    let problem = Problem::new(code, text);
+    match error {
+        CacheError::DigestMismatch { .. } => {
+            problem.hint("bring image/sha256 up to date, or the file back to what it was")
+        }
+        _ => problem,
+    }
 }

@@ -57,17 +57,16 @@ pub(super) async fn load(
             tracing::warn!(wid, "this operation was recorded by another version and is left out");
             continue;
         };
-        let broken_off = record.end.is_none();
-        if broken_off {
+        let unfinished = record.end.is_none();
+        if unfinished {
             record.lines = lines(store, &wid).await?;
         }
         let log = Arc::new(Log::with(std::mem::take(&mut record.lines)));
         let parts = Parts { log, debug: None, watches: Vec::new() };
         let operation = Operation::new(record, wid.clone(), parts);
-        if broken_off {
+        if unfinished {
             operation.log.add(0, None, "The service was stopped while this operation ran");
-            let text = "the service was stopped while this operation ran: start it again";
-            operation.end(Some(Problem::new(Code::ExecuteError, text)));
+            operation.end(Some(broken_off()));
             operation.close();
             let change = end_change(store, &operation, None).await?;
             store.commit(change).await?;
@@ -76,6 +75,12 @@ pub(super) async fn load(
         table.insert(wid, Arc::new(operation));
     }
     Ok(table)
+}
+
+/// Why an operation ended that the end of the service broke off.
+pub(super) fn broken_off() -> Problem {
+    let text = "the service was stopped while this operation ran: start it again";
+    Problem::new(Code::ExecuteError, text)
 }
 
 async fn lines(store: &dyn Store, wid: &str) -> Result<Vec<Line>, StoreError> {
@@ -129,10 +134,11 @@ async fn end_change(
             (false, true) => crate::store::NodeState::Aborted,
             (false, false) => footprint.ko,
         };
-        // A reboot or a power order does not change what is installed.
+        // A reboot or a power order does not change what is installed, nor does a deployment
+        // that ended before it reached the node.
         let environment = match (&installed, operation.kind) {
             (Some(installed), Kind::Deploy) if well => Some(installed.clone()),
-            (_, Kind::Deploy) => None,
+            (_, Kind::Deploy) if operation.touched(name) => None,
             _ => store.node(name).await?.and_then(|node| node.environment),
         };
         change = change.put_node(node(operation, name, state, environment));

@@ -249,6 +249,10 @@ async fn start(
     let mut table = inner.table.write().unwrap_or_else(PoisonError::into_inner);
     table.insert(operation.wid.clone(), Arc::clone(&operation));
     drop(table);
+    // From here on `stop` sees it; one that came in before is told here.
+    if inner.stop.is_cancelled() {
+        operation.cancel.cancel();
+    }
     let (inner, job) = (Arc::clone(inner), Job { parts, grabber, files, keep });
     let tasks = inner.tasks.clone();
     tasks.spawn(async move {

@@ -127,10 +127,16 @@ pub(super) async fn find(
     let Some(name) = choice.fields.get("name").and_then(Value::as_str) else {
         return Err(Problem::parameter(Code::InvalidEnvironment, "environment/name", "mandatory"));
     };
+    let number = |version: &Value| match version {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_i64(),
+    };
     let version = match choice.fields.get("version") {
-        Some(Value::Number(number)) => number.as_i64(),
-        Some(Value::String(text)) => text.parse().ok(),
-        _ => None,
+        None | Some(Value::Null) => None,
+        Some(version) => Some(number(version).ok_or_else(|| {
+            let (name, why) = ("environment/version", "should be an Integer");
+            Problem::parameter(Code::InvalidEnvironment, name, why)
+        })?),
     };
     let viewer = Viewer { user: user.to_owned(), from: String::new(), almighty: false };
     let wanted = Wanted {

@@ -241,7 +241,11 @@ impl Operations {
     fn get(&self, kind: Kind, wid: &str) -> Result<Arc<Operation>, Problem> {
         let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
         let found = table.get(wid).filter(|one| one.kind == kind).cloned();
-        found.ok_or_else(|| Problem::new(Code::InvalidWorkflowId, ""))
+        found.ok_or_else(|| {
+            let way_out =
+                format!("GET /{} lists the operations there are, {wid} is none", kind.path());
+            Problem::new(Code::InvalidWorkflowId, "").hint(way_out)
+        })
     }
 
     fn open_to(&self, kind: Kind, wid: &str, viewer: &Viewer) -> Result<Arc<Operation>, Problem> {
@@ -259,6 +263,9 @@ impl Operations {
             let text = "The service is being shutdown, please try again later";
             return Err(Problem::Unavailable(text.into()));
         }
-        create::create(&self.0, asked).await
+        // In a task of its own: a client that leaves does not leave half an operation behind.
+        let inner = Arc::clone(&self.0);
+        let created = self.0.tasks.spawn(async move { create::create(&inner, asked).await });
+        created.await.map_err(Problem::internal)?
     }
 }

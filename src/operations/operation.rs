@@ -324,6 +324,12 @@ impl Operation {
         self.watches.iter().find_map(|watch| watch.ended_as(name))
     }
 
+    /// Whether something may have been done to the node of that name; of an operation of
+    /// before a restart that is not known.
+    pub(crate) fn touched(&self, name: &str) -> bool {
+        self.watches.is_empty() || self.watches.iter().any(|watch| watch.touched(name))
+    }
+
     /// A node that is not part of it after all.
     pub(crate) fn discard(&self, name: &str) {
         let status = NodeStatus { state: "discarded".into(), ..NodeStatus::default() };

@@ -164,9 +164,16 @@ fn wish(
         ));
     }
     let breakpoint = common.breakpoint.as_deref().map(Breakpoint::parse).transpose();
-    let breakpoint =
-        breakpoint.map_err(|error| Problem::parameter(Code::InvalidOption, "breakpoint", error))?;
+    let breakpoint = breakpoint.map_err(|error| {
+        let way_out = format!("Macro or Macro:micro, where Macro is one of {}", names(&positions));
+        Problem::parameter(Code::InvalidOption, "breakpoint", error).hint(way_out)
+    })?;
     Ok(Wish { positions, facts, reboot, kexec, level, breakpoint })
+}
+
+fn names(positions: &[Vec<Instance>]) -> String {
+    let names: Vec<&str> = positions.iter().flatten().map(|one| one.name.as_str()).collect();
+    names.join(", ")
 }
 
 /// Fields whose feature does not exist yet: refused rather than ignored.
@@ -220,7 +227,8 @@ fn target(
         return Err(Problem::new(
             Code::MissingOption,
             "You must specify the partition to boot on when deploying directly on block device",
-        ));
+        )
+        .hint("name it with boot_partition"));
     }
     Ok(Target {
         environment: environment.clone(),

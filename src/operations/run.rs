@@ -91,7 +91,8 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
         }
     };
     grabber.cache.release(&operation.wid);
-    operation.end(error);
+    let broken_off = inner.stop.is_cancelled() && !operation.with(Status::Ko).is_empty();
+    operation.end(if broken_off { Some(archive::broken_off()) } else { error });
     if let Err(problem) = archive::end(&*inner.means.store, operation).await {
         tracing::error!(wid = operation.wid, %problem, "the end of the operation was not recorded");
     }
@@ -132,6 +133,13 @@ async fn drive(
     files: &Files,
     keep: bool,
 ) -> Option<Problem> {
+    if parts.len() > 1 {
+        let clusters = parts.iter().map(|Part { watch, .. }| (&watch.prefix, &watch.cluster));
+        let clusters: String =
+            clusters.map(|(prefix, cluster)| format!("  [{prefix}] : {cluster}\n")).collect();
+        let text = format!("---\nClusters involved in the operation:\n{clusters}---");
+        operation.log.add(0, None, &text);
+    }
     let mut running = JoinSet::new();
     for part in parts {
         // Set once for all parts: they share it.

@@ -66,8 +66,16 @@ impl Watch {
 
     /// How the node of that name ended, if it is one of these and has ended.
     pub(crate) fn ended_as(&self, name: &str) -> Option<Status> {
-        let id = self.ids().find(|id| self.nodes[id.index()].name == name)?;
-        self.board().place(id).ended
+        self.board().place(self.id(name)?).ended
+    }
+
+    /// Whether the node of that name is one of these and has begun.
+    pub(crate) fn touched(&self, name: &str) -> bool {
+        self.id(name).is_some_and(|id| self.board().place(id).started)
+    }
+
+    fn id(&self, name: &str) -> Option<NodeId> {
+        self.ids().find(|id| self.nodes[id.index()].name == name)
     }
 
     /// Nothing was done to any node, for this reason.

@@ -30,7 +30,7 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
         }
     }
     if failed.len() < ids.len() {
-        let text = format!("  * Broadcast time: {}s", began.elapsed().as_secs());
+        let text = format!("   * Broadcast time: {}s", began.elapsed().as_secs());
         run.journalist.message(3, text);
     }
     Outcome::all_but(nodes, failed)

@@ -57,7 +57,7 @@ pub(super) async fn power(run: &Run, nodes: &NodeSet, cx: &Context, step: PowerS
         PowerStep::On(from) => escalate(run, nodes, Gather::new(cx), PowerAction::On, from).await,
         PowerStep::Off(from) => escalate(run, nodes, Gather::new(cx), PowerAction::Off, from).await,
         PowerStep::Status => {
-            run.journalist.message(3, "  * A power status will be performed".into());
+            run.journalist.message(3, "   * A power status will be performed".into());
             each(nodes, cx, |id| status(run, id)).await
         }
     }
@@ -103,7 +103,7 @@ async fn escalate(
     let mut left = nodes.clone();
     let mut failed = Failures::new();
     for level in Level::ALL.into_iter().filter(|level| *level >= from) {
-        let text = format!("  * Performing a {level} {action} on {}", run.names(&left));
+        let text = format!("   * Performing a {level} {action} on {}", run.names(&left));
         run.journalist.message(3, text);
         let now_failed = gather.each(&left, |id| act(run, id, action, level)).await;
         // A level that is not provided says less than what the level before it said.
@@ -136,7 +136,7 @@ async fn act(run: &Run, id: NodeId, action: PowerAction, level: Level) -> Result
     let acted = run.ports.power.act(node, action, level, ORDER_LIMIT).await;
     if let Err(error) = acted {
         if matches!(error, PowerError::NotProvided { .. }) {
-            let text = format!("  ! No {level} {action} command is defined for {}", node.name);
+            let text = format!("   ! No {level} {action} command is defined for {}", node.name);
             run.journalist.message(5, text);
         }
         return Err(error.to_string().into());

@@ -62,7 +62,7 @@ pub(super) async fn wait_reboot(
         }
         run.journalist.boot_state(id, "rebooted");
         let text =
-            format!("  * {} is here after {}s", run.node(id).name, began.elapsed().as_secs());
+            format!("   * {} is here after {}s", run.node(id).name, began.elapsed().as_secs());
         run.journalist.message(5, text);
         Ok(())
     })

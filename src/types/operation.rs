@@ -1,6 +1,6 @@
 //! What is told of an operation.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use std::{collections::BTreeMap, fmt};
 use utoipa::ToSchema;
 
@@ -198,5 +198,19 @@ pub struct NodeInfo {
     /// Who used it last.
     pub user: Option<String>,
     /// What is installed on it.
+    #[serde(serialize_with = "without_number")]
     pub environment: Option<EnvironmentRef>,
+}
+
+/// An environment without its number, all fields null if there is none: what old clients read.
+fn without_number<S: Serializer>(
+    environment: &Option<EnvironmentRef>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let EnvironmentRef { name, version, user, .. } = environment.clone().unwrap_or_default();
+    let mut map = to.serialize_struct("environment", 3)?;
+    map.serialize_field("name", &name)?;
+    map.serialize_field("version", &version)?;
+    map.serialize_field("user", &user)?;
+    map.end()
 }

@@ -197,7 +197,7 @@ pub struct PowerRequest {
 /// One string or a list of them: a query parameter that occurs once is a plain string.
 fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "should be an Array of String")]
     enum Either {
         One(String),
         Many(Vec<String>),

@@ -1,0 +1,159 @@
+//! A deployment from its creation until it is forgotten.
+
+use crate::common::{Service, wid};
+use serde_json::{Value, json};
+
+/// The texts of log lines, each of which has a time before its first bar and no other bar.
+fn texts(lines: &str) -> Vec<String> {
+    let lines = lines.lines().filter(|line| !line.is_empty());
+    lines
+        .map(|line| {
+            let (at, text) = line.split_once('|').unwrap();
+            assert!(at.parse::<f64>().unwrap() > 1e9 && !text.contains('|'), "{line}");
+            // Seconds differ from run to run.
+            let text = text.trim_end_matches(|c: char| c.is_ascii_digit() || c == 's');
+            text.strip_suffix(" after ").or(text.strip_suffix(": ")).unwrap_or(text).to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_life_of_a_deployment() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let body = json!({
+        "nodes": ["node-1", "beta-1", "node-2"], "environment": service.anonymous(json!({})),
+        "debug": true, "verbose_level": 5,
+    });
+    let created = anna.post("/deployment/", &body).await.ok();
+    let wid = wid(&created);
+    assert!(wid.starts_with("D-"));
+    let of = |what: &str| format!("/deployment/{wid}/{what}");
+    let nodes = ["beta-1.lab.test", "node-1.lab.test", "node-2.lab.test"];
+    let debugs: Value = nodes
+        .iter()
+        .map(|node| ((*node).to_owned(), json!(of(&format!("debugs/{node}?user=anna")))))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let resources = json!({
+        "resource": of(""), "log": of("logs"), "state": of("state"), "status": of("status"),
+        "error": of("error"), "debug": of("debugs"), "debugs": debugs,
+        "logs": {"alpha": of("logs/alpha?user=anna"), "beta": of("logs/beta?user=anna")},
+    });
+    assert_eq!(created.json(), json!({"wid": wid, "resources": resources}));
+
+    let poll = anna.done(&of("")).await;
+    let environment = json!({"id": null, "user": "anna", "name": "debian", "version": 1});
+    let expected = json!({
+        "wid": wid, "user": "anna", "done": true, "error": false, "logs": true, "debugs": false,
+        "start_time": poll["start_time"], "time": poll["time"], "environment": environment,
+        "nodes": {"ok": nodes, "ko": []},
+    });
+    assert_eq!(poll, expected);
+    assert!(poll["time"].is_f64() && poll["start_time"].is_u64());
+
+    logs(&service, &of("logs")).await;
+    let state = anna.get(&of("state")).await.ok().json();
+    for node in nodes {
+        let one = &state[node];
+        assert_eq!(
+            (&one["macro"], &one["micro"], &one["state"]),
+            (&Value::Null, &Value::Null, &json!("ok"))
+        );
+        assert_eq!(one.get("error"), None);
+    }
+    assert_eq!(anna.get(&of("status")).await.ok().json(), json!({}));
+    assert_eq!(anna.get(&of("error")).await.ok().text, "\n");
+    assert_eq!(anna.get(&of("debugs")).await.ok().text, "\n");
+
+    let info = anna.get("/nodes").await.ok().json();
+    let deployed = json!({"state": "deployed", "user": "anna",
+        "environment": {"name": "debian", "version": 1, "user": "anna"}});
+    assert_eq!(info["node-1.lab.test"], deployed);
+    assert_eq!(info["node-3.lab.test"], Value::Null);
+    assert_eq!(anna.get("/nodes/beta-1.lab.test").await.ok().json(), deployed);
+    anna.get("/nodes/node-3.lab.test").await.refused(404, &["node-3.lab.test"]);
+
+    assert_eq!(anna.delete(&of("")).await.ok().json(), json!({"wid": wid}));
+    assert_eq!(anna.get("/deployment").await.ok().json(), json!([]));
+}
+
+/// Each reader gets each line once; a cursor takes nothing from anybody.
+async fn logs(service: &Service, path: &str) {
+    let anna = service.user("anna");
+    let all = anna.get(&format!("{path}?since=0")).await.ok();
+    let lines = texts(&all.text);
+    let grab = format!("Grab the tarball file {}", service.image());
+    let head = [
+        &grab,
+        "---",
+        "Clusters involved in the operation:",
+        "  [c1] : alpha",
+        "  [bt] : beta",
+        "---",
+    ];
+    assert_eq!(lines[..6], head);
+    let alpha: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("[c1] ")).collect();
+    let step = |name: &str| {
+        let end = format!("End of step Deploy[{name}Dummy]");
+        let micro = ["  dummy".to_owned(), "   ~ Time in dummy".to_owned()];
+        let dummies = [micro.clone(), micro].concat();
+        [vec![format!("Performing a Deploy[{name}Dummy] step")], dummies, vec![end]].concat()
+    };
+    let steps = ["SetDeploymentEnv", "BroadcastEnv", "BootNewEnv"].map(step).concat();
+    let launch = "Launching a deployment on node-[1-2].lab.test".to_owned();
+    let end = ["End of deployment for node-[1-2].lab.test", "End of deployment on cluster alpha"];
+    assert_eq!(alpha, [vec![launch], steps, end.map(str::to_owned).to_vec()].concat());
+
+    let cursor: usize = all.header("x-kadence-cursor").unwrap().parse().unwrap();
+    assert_eq!(cursor, lines.len());
+    let rest = anna.get(&format!("{path}?since={}", cursor - 2)).await.ok();
+    assert_eq!(texts(&rest.text), lines[cursor - 2..]);
+    let nothing = anna.get(&format!("{path}?since={cursor}")).await.ok();
+    assert_eq!(
+        (nothing.text.as_str(), nothing.header("x-kadence-cursor")),
+        ("", all.header("x-kadence-cursor"))
+    );
+    anna.get(&format!("{path}?since=x")).await.refused_with(4, &["'since'", "Integer"]);
+
+    let one = anna.get(&format!("{path}/beta?user=anna")).await.ok();
+    assert!(texts(&one.text).iter().all(|line| line.starts_with("[bt] ")));
+    assert_eq!(texts(&anna.get(path).await.ok().text), lines);
+    assert_eq!(anna.get(path).await.ok().text, "\n");
+    let poll = anna.get(path.strip_suffix("/logs").unwrap()).await.ok().json();
+    assert_eq!(poll["logs"], false);
+    assert_eq!(texts(&service.user("root").get(path).await.ok().text), lines);
+}
+
+#[tokio::test]
+async fn nodes_wait_at_a_breakpoint_or_end_there() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let mut body = json!({
+        "nodes": ["node-1"], "environment": service.anonymous(json!({})),
+        "breakpoint": "BroadcastEnvDummy:dummy", "keep": true,
+    });
+    let path = format!("/deployment/{}", wid(&anna.post("/deployment", &body).await));
+    anna.shows(&format!("{path}/logs?since=0"), "*** Breakpoint on").await;
+    let poll = anna.get(&path).await.ok().json();
+    let running = json!({"ok": [], "ko": [], "processing": ["node-1.lab.test"]});
+    assert_eq!((&poll["done"], &poll["nodes"]), (&json!(false), &running));
+    assert_eq!(poll["environment"]["id"], -1);
+    assert_eq!(anna.get("/nodes/node-1.lab.test").await.ok().json()["state"], "deploying");
+    anna.post(&format!("{path}/continue"), &json!({})).await.ok();
+    anna.shows(&format!("{path}/logs?since=0"), "*** Breakpoint on").await;
+    anna.post(&format!("{path}/abort"), &json!({})).await.ok();
+    let poll = anna.done(&path).await;
+    assert_eq!(
+        poll["nodes"]["ok"].as_array().unwrap().len()
+            + poll["nodes"]["ko"].as_array().unwrap().len(),
+        1
+    );
+
+    body["keep"] = json!(false);
+    let path = format!("/deployment/{}", wid(&anna.post("/deployment", &body).await));
+    let poll = anna.done(&path).await;
+    assert_eq!(poll["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
+    let state = anna.get(&format!("{path}/state")).await.ok().json();
+    assert_eq!(state["node-1.lab.test"]["state"], "brk");
+}

@@ -1,0 +1,116 @@
+//! Clients that are slow, broken or malicious: each is bounded, and the others notice nothing.
+
+use crate::common::Service;
+use serde_json::json;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+/// More than the service's own patience with a client.
+const LONG: Duration = Duration::from_secs(120);
+
+fn connect(service: &Service) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+/// Sends `bytes` and reads until the service closes.
+fn raw(service: &Service, bytes: &[u8]) -> String {
+    let mut stream = connect(service);
+    // The service may have enough before all of it is sent.
+    stream.write_all(bytes).ok();
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it hangs");
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_ended() {
+    let service = Service::new();
+    let flood = |header: &dyn Fn(usize) -> String| {
+        let headers: String = (0..20_000).map(header).collect();
+        format!("GET /version HTTP/1.1\r\nHost: a\r\n{headers}\r\n")
+    };
+    let cases = [
+        ("\x16\x03\x01 hello\r\n\r\n".to_owned(), "400"),
+        ("GET /version\r\n\r\n".to_owned(), "400"),
+        ("GET /nodes HTTP/1.1\r\nHost: a\r\nX-Kadeploy-User: a\0b\r\n\r\n".to_owned(), "400"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000)), "414"),
+        (flood(&|number| format!("X-{number}: y\r\n")), "431"),
+        (flood(&|_| format!("X: {}\r\n", "y".repeat(100))), "431"),
+        ("PUT /power HTTP/1.1\r\nContent-Length: -5\r\n\r\n".to_owned(), "400"),
+        (
+            "PUT /power HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}".to_owned(),
+            "400",
+        ),
+    ];
+    for (bytes, status) in cases {
+        let answer = raw(&service, bytes.as_bytes());
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.is_empty() || answer.starts_with(&expected), "{status}: {answer}");
+    }
+    service.nobody().get("/version").await.ok();
+}
+
+#[tokio::test]
+async fn half_a_request_is_not_taken_for_a_whole_one() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    // As YAML it would be understood.
+    let body = "nodes: [node-1]\nstatus: 'on'\n";
+    let head = format!(
+        "PUT /power HTTP/1.1\r\nHost: a\r\nX-Kadeploy-User: anna\r\nContent-Type: application/x-yaml\r\nContent-Length: {}\r\n\r\n",
+        body.len() + 20
+    );
+    let mut stream = connect(&service);
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok();
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(anna.get("/power").await.ok().json(), json!([]));
+    assert!(service.orders("node-1").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_clients_are_ended_and_keep_nobody_waiting() {
+    let service = Service::new();
+    let head = "PUT /power HTTP/1.1\r\nHost: a\r\nX-Kadeploy-User: anna\r\n";
+    let body = format!("{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{");
+    let mut slow: Vec<TcpStream> = (0..100).map(|_| connect(&service)).collect();
+    for (index, stream) in slow.iter_mut().enumerate() {
+        let start = if index % 2 == 0 { head } else { &body };
+        stream.write_all(start.as_bytes()).unwrap();
+    }
+    // Others are served meanwhile.
+    service.nobody().get("/version").await.ok();
+    // None of them says any more: each is ended, with an answer or without.
+    for stream in &mut slow {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap_or("none");
+        assert!(["none", "408", "411"].contains(&status), "{answer}");
+    }
+    assert_eq!(service.user("anna").get("/power").await.ok().json(), json!([]));
+}
+
+#[tokio::test]
+async fn queries_and_paths_of_any_size_are_answered() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let many = vec!["nodes=node-1"; 3000].join("&");
+    let answer = anna.get(&format!("/nodes?list&{many}")).await.ok();
+    assert_eq!(answer.json(), json!(["node-1.lab.test"]));
+    for query in ["%ff%fe", "nodes=%00", "=&=&&&", "nodes", "nodes[]=a", "since=-1", "&&nodes=%"] {
+        let answer = anna.get(&format!("/nodes?{query}")).await;
+        assert!([200, 400, 404].contains(&answer.status), "{query}: {answer:?}");
+    }
+    anna.get("/nodes/%ff%fe").await.refused(404, &[]);
+    let long = anna.get(&format!("/nodes/{}", "a".repeat(30_000))).await;
+    long.refused(404, &["File Not Found"]);
+}

@@ -1,0 +1,20 @@
+//! The REST interface over the wire, against a real service whose machines are files.
+
+mod bodies;
+mod busy;
+mod cancel;
+mod deployment;
+mod document;
+mod environments;
+mod events;
+mod formats;
+mod hostile;
+mod metrics;
+
+mod nodes;
+mod options;
+mod others;
+mod power;
+mod reboot;
+mod restart;
+mod starting;

@@ -1,0 +1,58 @@
+//! A service that cannot start says why, and changes nothing.
+
+use crate::common::{Service, Site, start_refused};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_port_in_use_is_told_and_the_first_service_notices_nothing() {
+    let service = Service::new();
+    let second = Site::new();
+    let port = format!("kadeploy_server: {}", second.port);
+    second.edit("server.conf", &port, &format!("kadeploy_server: {}", service.port));
+    let text = start_refused(&second);
+    let address = format!("cannot listen on 127.0.0.1:{}", service.port);
+    for words in [address.as_str(), "another service", "network/ports/kadeploy_server"] {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+    assert!(!second.path("state/lock").exists());
+    service.nobody().get("/version").await.ok();
+}
+
+#[tokio::test]
+async fn a_state_directory_in_use_is_told_and_the_first_service_notices_nothing() {
+    let service = Service::new();
+    let second = Site::new();
+    let (own, other) = (second.path("state"), service.path("state"));
+    second.edit("server.conf", own.to_str().unwrap(), other.to_str().unwrap());
+    let text = start_refused(&second);
+    for words in
+        [other.to_str().unwrap(), "is in use by process", "give this one another directory"]
+    {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+    let on = json!({"nodes": ["node-1"], "status": "on"});
+    let anna = service.user("anna");
+    let wid = crate::common::wid(&anna.put("/power", &on).await);
+    anna.done(&format!("/power/{wid}")).await;
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_told_at_once() {
+    let site = Site::new();
+    site.edit("server.conf", "size: 64", "size: many");
+    site.edit("server.conf", "method: PXElinux", "method: Floppy");
+    site.edit("server.conf", "kind: dummy", "kind: none");
+    site.edit("clusters.conf", "127.0.2.1", "127.0.2.999");
+    site.edit("cluster.conf", "block_device: /dev/sda", "block_device: 7");
+    let text = start_refused(&site);
+    for (file, words) in [
+        ("server.conf", "cache/size"),
+        ("server.conf", "pxe/dhcp/method"),
+        ("server.conf", "rights/kind"),
+        ("clusters.conf", "127.0.2.999"),
+        ("cluster.conf", "partitioning/block_device"),
+    ] {
+        assert!(text.contains(file) && text.contains(words), "{words:?} is not in {text}");
+    }
+    assert!(!site.path("state/lock").exists());
+}
