@@ -133,46 +133,12 @@ async fn drive(
     files: &Files,
     keep: bool,
 ) -> Option<Problem> {
-    if parts.len() > 1 {
-        let clusters = parts.iter().map(|Part { watch, .. }| (&watch.prefix, &watch.cluster));
-        let clusters: String =
-            clusters.map(|(prefix, cluster)| format!("  [{prefix}] : {cluster}\n")).collect();
-        let text = format!("---\nClusters involved in the operation:\n{clusters}---");
-        operation.log.add(0, None, &text);
-    }
+    introduce(operation, &parts);
     let mut running = JoinSet::new();
     for part in parts {
         // Set once for all parts: they share it.
         part.files.get_or_init(|| files.clone());
-        let journal =
-            archive::Journal::new(Arc::clone(&inner.means.store), operation, &part.watch.cluster);
-        let options = Options {
-            journal: Arc::new(journal),
-            observer: Arc::clone(&part.watch) as _,
-            keep,
-            set_ids: SetIds::default(),
-        };
-        let nodes: NodeSet = part.watch.ids().collect();
-        let (manager, control) = TaskManager::new(part.automaton, nodes, options);
-        operation.control(control.clone());
-        if operation.cancel.is_cancelled() {
-            control.kill("cancelled".to_owned());
-        }
-        let watch = part.watch;
-        running.spawn(async move {
-            let began = Instant::now();
-            let ended = manager.run().await;
-            watch.say(
-                0,
-                &format!(
-                    "End of {} on cluster {} after {}s",
-                    watch.kind,
-                    watch.cluster,
-                    began.elapsed().as_secs()
-                ),
-            );
-            ended.err()
-        });
+        running.spawn(begin(inner, operation, part, keep));
     }
     let mut error = None;
     while let Some(ended) = running.join_next().await {
@@ -186,6 +152,47 @@ async fn drive(
         };
     }
     error
+}
+
+/// Says which clusters take part and how their messages begin, where there are several.
+fn introduce(operation: &Operation, parts: &[Part]) {
+    if parts.len() > 1 {
+        let clusters = parts.iter().map(|Part { watch, .. }| (&watch.prefix, &watch.cluster));
+        let clusters: String =
+            clusters.map(|(prefix, cluster)| format!("  [{prefix}] : {cluster}\n")).collect();
+        let text = format!("---\nClusters involved in the operation:\n{clusters}---");
+        operation.log.add(0, None, &text);
+    }
+}
+
+/// One cluster's automaton, ready to be run to its end.
+fn begin(
+    inner: &Arc<Inner>,
+    operation: &Arc<Operation>,
+    part: Part,
+    keep: bool,
+) -> impl Future<Output = Option<RunError>> + Send + use<> {
+    let Part { watch, automaton, .. } = part;
+    let journal = archive::Journal::new(Arc::clone(&inner.means.store), operation, &watch.cluster);
+    let options = Options {
+        journal: Arc::new(journal),
+        observer: Arc::clone(&watch) as _,
+        keep,
+        set_ids: SetIds::default(),
+    };
+    let nodes: NodeSet = watch.ids().collect();
+    let (manager, control) = TaskManager::new(automaton, nodes, options);
+    operation.control(control.clone());
+    if operation.cancel.is_cancelled() {
+        control.kill("cancelled".to_owned());
+    }
+    async move {
+        let began = Instant::now();
+        let ended = manager.run().await;
+        let (kind, cluster, seconds) = (watch.kind, &watch.cluster, began.elapsed().as_secs());
+        watch.say(0, &format!("End of {kind} on cluster {cluster} after {seconds}s"));
+        ended.err()
+    }
 }
 
 fn with_causes(error: &RunError) -> String {
