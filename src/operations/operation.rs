@@ -1,14 +1,18 @@
 //! One operation, while it runs and after it has ended.
 
 use super::{
+    feed::Feed,
     log::{Line, Log, Reader, seconds, whole},
     watch::Watch,
 };
 use crate::{
     store::NodeState,
-    types::{EnvironmentRef, Kind, NodeLists, NodeStatus, Poll, Problem, Resources, StatusTree},
+    types::{
+        EnvironmentRef, EventBody, Kind, NodeLists, NodeStatus, Poll, Problem, Resources,
+        StatusTree,
+    },
 };
-use automata::{Control, Status};
+use automata::{Control, SetId, Status};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -184,6 +188,13 @@ impl Operation {
         inner.end = Some(SystemTime::now());
         inner.error = error;
         inner.state = state;
+    }
+
+    /// A message of the operation itself.
+    pub(crate) fn say(&self, feed: &Feed, level: u8, text: &str) {
+        for line in self.log.add(level, None, text) {
+            feed.tell("", SetId(-1), EventBody::Message { level, text: line.text });
+        }
     }
 
     /// Nothing of it runs any more, and its end is written down.

@@ -3,6 +3,7 @@
 use super::{
     Inner, archive,
     create::{Asked, Installed},
+    feed::Feed,
     operation::Operation,
     watch::Watch,
 };
@@ -10,7 +11,7 @@ use crate::{
     environments::FileRef,
     files::{Grabber, What},
     steps::Files,
-    types::{Code, EventBody, Problem},
+    types::{Code, EventBody, Kind, Problem},
 };
 use automata::{Automaton, NodeSet, Options, RunError, SetId, SetIds, Status, TaskManager};
 use cache::{Lease, Priority};
@@ -72,18 +73,19 @@ pub(super) fn files(
 /// Carries an operation out to its end, and writes the end down.
 pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job) {
     let Job { parts, grabber, files, keep } = job;
+    let feed = inner.means.stream.of(&operation.wid, operation.kind);
     let grabbed = tokio::select! {
-        grabbed = grab(operation, &grabber, &files) => grabbed,
+        grabbed = grab(operation, &feed, &grabber, &files) => grabbed,
         () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
     };
     let error = match grabbed {
         Ok((leases, files)) => {
-            let error = drive(inner, operation, parts, &files, keep).await;
+            let error = drive(inner, operation, &feed, parts, (&files, keep)).await;
             drop(leases);
             error
         }
         Err(problem) => {
-            operation.log.add(0, None, &problem.to_string());
+            operation.say(&feed, 0, &problem.to_string());
             for part in &parts {
                 part.watch.give_up(&problem.to_string());
             }
@@ -91,6 +93,7 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
         }
     };
     grabber.cache.release(&operation.wid);
+    leave(inner, operation).await;
     let broken_off = inner.stop.is_cancelled() && !operation.with(Status::Ko).is_empty();
     operation.end(if broken_off { Some(archive::broken_off()) } else { error });
     if let Err(problem) = archive::end(&*inner.means.store, operation).await {
@@ -98,21 +101,39 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
     }
     let (ok, ko) = (operation.with(Status::Ok), operation.with(Status::Ko));
     tracing::info!(wid = operation.wid, kind = %operation.kind, ok = ok.len(), ko = ko.len(), "ended");
-    let feed = inner.means.stream.of(&operation.wid, operation.kind);
     feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
     operation.close();
+}
+
+/// Lets go of the nodes: no connection is kept, and one that was not deployed boots its
+/// disk again rather than the deployment system for ever.
+async fn leave(inner: &Inner, operation: &Operation) {
+    let ports = &inner.means.ports;
+    for watch in &operation.watches {
+        for node in &watch.nodes {
+            ports.shell.forget(node).await;
+        }
+        if operation.kind != Kind::Deploy {
+            continue;
+        }
+        let failed = watch.ended_with(Status::Ko);
+        if let Err(error) = ports.profiles.clear(&failed).await {
+            tracing::error!(wid = operation.wid, %error, "a boot profile stays behind");
+        }
+    }
 }
 
 /// All files, leased, and where they lie.
 async fn grab(
     operation: &Operation,
+    feed: &Feed,
     grabber: &Grabber,
     files: &[What],
 ) -> Result<(Vec<Lease>, Files), Problem> {
     let mut leases = Vec::new();
     let mut paths = Files::default();
     for what in files {
-        operation.log.add(3, None, &format!("Grab the {} file {}", what.tag, what.file));
+        operation.say(feed, 3, &format!("Grab the {} file {}", what.tag, what.file));
         let lease = grabber.grab(what).await?;
         let path = lease.path().to_owned();
         match what.tag {
@@ -129,11 +150,11 @@ async fn grab(
 async fn drive(
     inner: &Arc<Inner>,
     operation: &Arc<Operation>,
+    feed: &Feed,
     parts: Vec<Part>,
-    files: &Files,
-    keep: bool,
+    (files, keep): (&Files, bool),
 ) -> Option<Problem> {
-    introduce(operation, &parts);
+    introduce(operation, feed, &parts);
     let mut running = JoinSet::new();
     for part in parts {
         // Set once for all parts: they share it.
@@ -155,13 +176,13 @@ async fn drive(
 }
 
 /// Says which clusters take part and how their messages begin, where there are several.
-fn introduce(operation: &Operation, parts: &[Part]) {
+fn introduce(operation: &Operation, feed: &Feed, parts: &[Part]) {
     if parts.len() > 1 {
         let clusters = parts.iter().map(|Part { watch, .. }| (&watch.prefix, &watch.cluster));
         let clusters: String =
             clusters.map(|(prefix, cluster)| format!("  [{prefix}] : {cluster}\n")).collect();
         let text = format!("---\nClusters involved in the operation:\n{clusters}---");
-        operation.log.add(0, None, &text);
+        operation.say(feed, 0, &text);
     }
 }
 

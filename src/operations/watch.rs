@@ -64,6 +64,13 @@ impl Watch {
         (0_u32..).map(NodeId).take(self.nodes.len())
     }
 
+    /// The nodes that ended with `status`.
+    pub(crate) fn ended_with(&self, status: Status) -> Vec<Arc<Node>> {
+        let board = self.board();
+        let mine = board.iter().filter(|(_, place)| place.ended == Some(status));
+        mine.map(|(id, _)| Arc::clone(&self.nodes[id.index()])).collect()
+    }
+
     /// How the node of that name ended, if it is one of these and has ended.
     pub(crate) fn ended_as(&self, name: &str) -> Option<Status> {
         self.board().place(self.id(name)?).ended

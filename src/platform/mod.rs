@@ -41,6 +41,14 @@ pub struct Ports {
     pub profiles: std::sync::Arc<dyn BootProfiles>,
 }
 
+/// A time for people: whole seconds, or milliseconds where it is less than one.
+pub(crate) fn rounded(time: std::time::Duration) -> humantime::FormattedDuration {
+    let half = std::time::Duration::from_millis(500);
+    let whole = std::time::Duration::from_secs(time.saturating_add(half).as_secs());
+    let millis = std::time::Duration::from_millis(u64::from(time.subsec_millis()));
+    humantime::format_duration(if time.as_secs() == 0 { millis } else { whole })
+}
+
 /// Chooses the cryptography of every TLS connection of the process. May be called often.
 pub fn crypto() {
     // It fails where a provider is installed already: just as well.

@@ -86,7 +86,7 @@ pub enum PowerError {
         level: Level,
     },
     /// The BMC did not answer in time.
-    #[error("the BMC at {address} did not answer within {}: check its address and cabling", humantime::format_duration(*after))]
+    #[error("the BMC at {address} did not answer within {}: check its address and cabling", super::rounded(*after))]
     Silent {
         /// Where it should be.
         address: String,
@@ -94,7 +94,7 @@ pub enum PowerError {
         after: Duration,
     },
     /// Another action on the same BMC was not over in time.
-    #[error("{address} was busy with another action for {}", humantime::format_duration(*after))]
+    #[error("{address} was busy with another action for {}", super::rounded(*after))]
     Busy {
         /// Where the BMC is; the node's name where it has none.
         address: String,
@@ -113,7 +113,7 @@ pub enum PowerError {
     #[error("{0}")]
     Refused(String),
     /// The order was accepted, and the machine did not change.
-    #[error("the BMC accepted {action}, but the node was still {state} after {}", humantime::format_duration(*after))]
+    #[error("the BMC accepted {action}, but the node was still {state} after {}", super::rounded(*after))]
     NoEffect {
         /// What was asked.
         action: PowerAction,

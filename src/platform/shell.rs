@@ -84,7 +84,7 @@ pub enum ShellError {
         now: String,
     },
     /// The deadline passed.
-    #[error("no answer from {node} within {}", humantime::format_duration(*after))]
+    #[error("no answer from {node} within {}", super::rounded(*after))]
     Deadline {
         /// Which node.
         node: String,

@@ -55,7 +55,7 @@ pub enum TransferError {
         got: String,
     },
     /// The deadline passed.
-    #[error("the transfer did not end within {}", humantime::format_duration(*.0))]
+    #[error("the transfer did not end within {}", super::rounded(*.0))]
     Deadline(Duration),
 }
 

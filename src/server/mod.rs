@@ -147,6 +147,8 @@ fn means(site: &Arc<site::Full>, ports: Ports, store: Arc<SledStore>) -> anyhow:
     };
     let cache =
         cache::Cache::open(&server.cache.directory, limits).context("cannot open the cache")?;
+    // Nobody refers to the files of operations that a stop cut short.
+    cache.clean(cache::Priority::Anonymous).context("cannot tidy the cache")?;
     let windows = Windows {
         reboot: Semaphore::new(server.windows.reboot.size as usize),
         check: Semaphore::new(server.windows.check.size as usize),

@@ -58,7 +58,7 @@ pub(super) async fn run(
     match process::run(command, deadline).await {
         Err(error) => Err(refused(format!("did not start: {error}"))),
         Ok(None) => {
-            let after = humantime::format_duration(deadline);
+            let after = crate::platform::rounded(deadline);
             Err(refused(format!("was killed: it did not end within {after}")))
         }
         Ok(Some(ended)) if ended.status == 0 => Ok(ended.stdout),

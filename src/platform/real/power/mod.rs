@@ -205,7 +205,7 @@ impl RealPower {
             _ => Err(PowerError::Refused(format!(
                 "{action} of {}: accepted, but the state could not be read within {}",
                 node.name,
-                humantime::format_duration(self.settle)
+                crate::platform::rounded(self.settle)
             ))),
         }
     }
