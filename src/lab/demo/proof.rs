@@ -95,17 +95,27 @@ pub(super) async fn prove(
         let ssh = inside::ssh(place, guest, &["sh -s".into()]);
         match output(ssh, &script, LOOK_LIMIT).await {
             Ok(said) => break said,
-            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(error) if Instant::now() >= deadline => return Err(in_short(error)),
             Err(_) => sleep(LOGIN_PAUSE).await,
         }
     };
     Ok(judge(&said, &format!("{}{DEPLOY_PARTITION}", guest.hardware.disk()), expected))
 }
 
+/// The error without the long command line of `ssh`.
+fn in_short(error: LabError) -> LabError {
+    match error {
+        LabError::Command { status, stderr, .. } => {
+            LabError::Command { command: "ssh".into(), status, stderr }
+        }
+        other => other,
+    }
+}
+
 /// Judges what a node `said`, whose deploy partition is `part`.
 fn judge(said: &str, part: &str, expected: &Expected<'_>) -> Proof {
     let facts: HashMap<&str, &str> = said.lines().filter_map(|line| line.split_once(' ')).collect();
-    let fact = |name: &str| facts.get(name).copied().unwrap_or_default().trim();
+    let fact = |name: &str| -> &str { facts.get(name).copied().unwrap_or_default().trim() };
     let found = sample(said);
     let equal = expected.sample.iter().filter(|(path, digest)| found.get(*path) == Some(digest));
     let mut proof = Proof {
@@ -120,6 +130,12 @@ fn judge(said: &str, part: &str, expected: &Expected<'_>) -> Proof {
         kernel: fact("kernel").into(),
         missing: Vec::new(),
     };
+    proof.missing = missing(&proof, part, fact);
+    proof
+}
+
+/// Why a node is not proved; each check says what is not as it should be.
+fn missing<'a>(proof: &Proof, part: &str, fact: impl Fn(&str) -> &'a str) -> Vec<String> {
     let boots = [&proof.boot_id, &proof.deployment_boot_id].map(|text| BootId::parse(text));
     let device = (fact("number"), fact("disk-number"));
     let checks = [
@@ -152,9 +168,7 @@ fn judge(said: &str, part: &str, expected: &Expected<'_>) -> Proof {
             format!("{} of {} sampled files are the image's", proof.files_equal, proof.files),
         ),
     ];
-    proof.missing =
-        checks.into_iter().filter(|(holds, _)| !holds).map(|(_, reason)| reason).collect();
-    proof
+    checks.into_iter().filter(|(holds, _)| !holds).map(|(_, reason)| reason).collect()
 }
 
 #[cfg(test)]
