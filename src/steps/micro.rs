@@ -129,8 +129,8 @@ impl Task for Step {
             Micro::Reboot(level) => power::reboot(run, &nodes, &cx, *level).await,
             Micro::RebootFromDeployEnv => power::reboot_from_deploy_env(run, &nodes, &cx).await,
             Micro::Power(step) => power::power(run, &nodes, &cx, *step).await,
-            Micro::WaitReboot { kind, deploy, timeout } => {
-                let wanted = wait::Wanted { kind: *kind, deploy: *deploy, timeout: *timeout };
+            Micro::WaitReboot { deploy, timeout, .. } => {
+                let wanted = wait::Wanted { deploy: *deploy, timeout: *timeout };
                 wait::wait_reboot(run, &nodes, &cx, wanted).await
             }
             Micro::SendKeyInDeployEnv => install::key_in_deployment_system(run, &nodes, &cx).await,

@@ -73,21 +73,12 @@ async fn status(run: &Run, id: NodeId) -> Result<(), Reason> {
 /// Takes note of what is known of a node now, so that its reboot can be proved later.
 async fn note_order(run: &Run, id: NodeId) -> Result<(), Reason> {
     let node = run.node(id);
-    let port = |port| SocketAddr::new(IpAddr::V4(node.address), port);
-    let (ssh, marker) = tokio::join!(
-        run.ports.presence.probe(port(run.settings.ssh_port), PROBE_LIMIT),
-        run.ports.presence.probe(port(run.settings.marker_port), PROBE_LIMIT),
-    );
-    let boot_id = match ssh {
+    let port = SocketAddr::new(IpAddr::V4(node.address), run.settings.ssh_port);
+    let boot_id = match run.ports.presence.probe(port, PROBE_LIMIT).await {
         Reach::Open => boot_id::boot_id(&*run.ports.shell, node, BOOT_ID_LIMIT).await.ok(),
         _ => None,
     };
-    let order = BootOrder {
-        at: SystemTime::now(),
-        boot_id,
-        marker_was_open: marker == Reach::Open,
-        went_down: false,
-    };
+    let order = BootOrder { at: SystemTime::now(), boot_id, went_down: false };
     run.orders().insert(id, order);
     Ok(())
 }

@@ -151,9 +151,7 @@ pub(super) struct BootOrder {
     pub(super) at: SystemTime,
     /// Boot id of the system that was running, if it answered.
     pub(super) boot_id: Option<BootId>,
-    /// The marker port of the deployment system was open.
-    pub(super) marker_was_open: bool,
-    /// The machine was off, or a port was seen closed afterwards.
+    /// The machine was off, or its ssh port was seen closed afterwards.
     pub(super) went_down: bool,
 }
 

@@ -1,13 +1,15 @@
 //! `wait_reboot`: until the nodes are back, with a proof that they were away.
 //!
 //! A port that answers proves nothing: a node that ignored the order answers as
-//! well. Proofs are, any one of them: another boot id than before the order; the
-//! ssh port, or the marker port that was open, seen closed after the order; a
-//! request to one of our boot servers after the order; the BMC seen off. An equal
-//! boot id disproves if there is no other proof. Without proof or disproof a node
-//! is accepted after the pause that the configuration names, with a warning.
+//! well, and one that is going down answers until its last moment, its marker port
+//! already closed. Its boot id, where it can be asked, is the word that counts:
+//! another than before the order proves the boot, an equal one disproves it. Where
+//! it cannot, proofs are, any one of them: the ssh port seen closed after the
+//! order; a request to one of our boot servers after the order; the BMC seen off.
+//! A node that stays without proof or disproof for the pause that the configuration
+//! names is accepted, with a warning.
 
-use super::{BootKind, Run, gather::each, run::BootOrder};
+use super::{Run, gather::each, run::BootOrder};
 use crate::{
     nodes::Node,
     platform::{Reach, Sighting, boot_id},
@@ -22,8 +24,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 /// What is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// How the nodes boot.
-    pub(super) kind: BootKind,
     /// Into the deployment system.
     pub(super) deploy: bool,
     /// For how long.
@@ -92,7 +92,6 @@ impl<'a> Watch<'a> {
         let order = run.orders().get(&id).cloned().unwrap_or(BootOrder {
             at: SystemTime::now(),
             boot_id: None,
-            marker_was_open: wanted.kind == BootKind::Kexec,
             went_down: false,
         });
         Self { run, id, wanted, order, last: None, same_boot: false }
@@ -104,15 +103,19 @@ impl<'a> Watch<'a> {
 
     /// Returns when the node is back, or known not to come.
     async fn back(&mut self, pause: Duration) -> Result<(), Reason> {
-        let began = Instant::now();
+        let mut unproved_since = None;
         loop {
             match self.look().await {
                 Look::Proved => return Ok(()),
-                Look::Unproved if began.elapsed() >= self.run.settings.sleep_before_ping => {
-                    return self.accept_unproved();
+                Look::NotYet => unproved_since = None,
+                Look::Unproved => {
+                    let since = *unproved_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.run.settings.sleep_before_ping {
+                        return self.accept_unproved();
+                    }
                 }
-                Look::Unproved | Look::NotYet => sleep(pause).await,
             }
+            sleep(pause).await;
         }
     }
 
@@ -128,25 +131,25 @@ impl<'a> Watch<'a> {
         };
         drop(slot);
         self.last = Some((ssh, marker));
-        self.order.went_down |=
-            ssh != Reach::Open || (self.order.marker_was_open && marker != Reach::Open);
+        self.order.went_down |= ssh != Reach::Open;
         let right = ssh == Reach::Open && (marker == Reach::Open) == self.wanted.deploy;
         if right { self.proof().await } else { Look::NotYet }
     }
 
     async fn proof(&mut self) -> Look {
-        if self.order.went_down || self.sighting().is_some() {
-            return Look::Proved;
-        }
-        let Some(before) = self.order.boot_id else { return Look::Unproved };
-        match boot_id::boot_id(&*self.run.ports.shell, self.node(), BOOT_ID_LIMIT).await {
-            Ok(now) if now != before => Look::Proved,
-            Ok(_) => {
-                self.same_boot = true;
-                Look::NotYet
+        if let Some(before) = self.order.boot_id {
+            match boot_id::boot_id(&*self.run.ports.shell, self.node(), BOOT_ID_LIMIT).await {
+                Ok(now) if now != before => return Look::Proved,
+                Ok(_) => {
+                    self.same_boot = true;
+                    return Look::NotYet;
+                }
+                // The installed system need not know our key.
+                Err(_) => {}
             }
-            Err(_) => Look::Unproved,
         }
+        let proved = self.order.went_down || self.sighting().is_some();
+        if proved { Look::Proved } else { Look::Unproved }
     }
 
     /// A request of the node to one of our servers after the order.

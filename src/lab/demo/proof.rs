@@ -95,17 +95,27 @@ pub(super) async fn prove(
         let ssh = inside::ssh(place, guest, &["sh -s".into()]);
         match output(ssh, &script, LOOK_LIMIT).await {
             Ok(said) => break said,
-            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(error) if Instant::now() >= deadline => return Err(in_short(error)),
             Err(_) => sleep(LOGIN_PAUSE).await,
         }
     };
     Ok(judge(&said, &format!("{}{DEPLOY_PARTITION}", guest.hardware.disk()), expected))
 }
 
+/// The error without the long command line of `ssh`.
+fn in_short(error: LabError) -> LabError {
+    match error {
+        LabError::Command { status, stderr, .. } => {
+            LabError::Command { command: "ssh".into(), status, stderr }
+        }
+        other => other,
+    }
+}
+
 /// Judges what a node `said`, whose deploy partition is `part`.
 fn judge(said: &str, part: &str, expected: &Expected<'_>) -> Proof {
     let facts: HashMap<&str, &str> = said.lines().filter_map(|line| line.split_once(' ')).collect();
-    let fact = |name: &str| facts.get(name).copied().unwrap_or_default().trim();
+    let fact = |name: &str| -> &str { facts.get(name).copied().unwrap_or_default().trim() };
     let found = sample(said);
     let equal = expected.sample.iter().filter(|(path, digest)| found.get(*path) == Some(digest));
     let mut proof = Proof {
@@ -120,17 +130,15 @@ fn judge(said: &str, part: &str, expected: &Expected<'_>) -> Proof {
         kernel: fact("kernel").into(),
         missing: Vec::new(),
     };
-    let checks = checks(&proof, part, &fact);
-    proof.missing =
-        checks.into_iter().filter(|(holds, _)| !holds).map(|(_, reason)| reason).collect();
+    proof.missing = missing(&proof, part, fact);
     proof
 }
 
-/// Each thing that must hold, and what it is when it does not.
-fn checks<'a>(proof: &Proof, part: &str, fact: &impl Fn(&str) -> &'a str) -> [(bool, String); 7] {
+/// Why a node is not proved; each check says what is not as it should be.
+fn missing<'a>(proof: &Proof, part: &str, fact: impl Fn(&str) -> &'a str) -> Vec<String> {
     let boots = [&proof.boot_id, &proof.deployment_boot_id].map(|text| BootId::parse(text));
     let device = (fact("number"), fact("disk-number"));
-    [
+    let checks = [
         (fact("system") != "deployment", "it runs the deployment system".to_owned()),
         (
             proof.root == part && fact("noted-part") == part,
@@ -159,7 +167,8 @@ fn checks<'a>(proof: &Proof, part: &str, fact: &impl Fn(&str) -> &'a str) -> [(b
             proof.files > 0 && proof.files_equal == proof.files,
             format!("{} of {} sampled files are the image's", proof.files_equal, proof.files),
         ),
-    ]
+    ];
+    checks.into_iter().filter(|(holds, _)| !holds).map(|(_, reason)| reason).collect()
 }
 
 #[cfg(test)]
@@ -188,7 +197,7 @@ f47b4c00d87f4b5378487972ded9d447074d4771bea98af3f852220ee34392e5  ./boot/x
 
     #[test]
     fn the_installed_system_is_proved() {
-        assert_eq!(judged(GOOD), Vec::<String>::new());
+        assert_eq!(judged(GOOD), [String::new(); 0]);
     }
 
     #[test]

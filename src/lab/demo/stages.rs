@@ -139,7 +139,7 @@ async fn ask_all(
     for (node, proof) in answers {
         match proof {
             Err(error) => {
-                drop(report.ko.insert(node, format!("it does not tell what it runs: {error}")));
+                report.ko.insert(node, format!("it does not tell what it runs: {error}"));
             }
             Ok(proof) => {
                 if proof.missing.is_empty() {
