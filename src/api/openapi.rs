@@ -46,7 +46,7 @@ const OPTIONAL: &str = "May be left out";
 )]
 struct Document;
 
-/// The OpenAPI document, JSON.
+/// The `OpenAPI` document, JSON.
 pub fn document() -> String {
     // Everything in it is text and numbers: writing it cannot fail.
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();

@@ -2,7 +2,10 @@
 
 use crate::common::{Service, User};
 use serde_json::{Value, json};
-use std::{io::Write, net::TcpListener};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+};
 
 async fn deploy(user: User<'_>, environment: Value) -> crate::common::Answer {
     user.post("/deployment", &json!({"nodes": ["node-1"], "environment": environment})).await
@@ -73,7 +76,10 @@ fn web() -> String {
         for stream in listener.incoming() {
             let answer =
                 b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            stream.unwrap().write_all(answer).ok();
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            stream.write_all(answer).ok();
         }
     });
     format!("http://{address}")
