@@ -5,7 +5,6 @@ use super::{
     log::{Log, seconds},
     operation::{Footprint, Operation, Parts, Record},
     order::{self, Order},
-    reservation::Reservation,
     run::{self, Job, Part},
     watch::Watch,
 };
@@ -127,8 +126,8 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     };
     let draft = Draft { inner, wid, record, debug: common.debug, notes };
     let (operation, parts, notes) = draft.assemble(orders, &busy)?;
-    start(inner, operation, Job { parts, grabber, files, keep: common.keep }, reservation, notes)
-        .await
+    let job = Job { parts, grabber, files, keep: common.keep, reservation };
+    start(inner, operation, job, notes).await
 }
 
 /// What an operation is assembled from.
@@ -148,7 +147,7 @@ impl Draft<'_> {
     ) -> Result<(Arc<Operation>, Vec<Part>, Vec<String>), Problem> {
         let means = &self.inner.means;
         let (log, debug) = (Arc::<Log>::default(), self.debug.then(Arc::<Log>::default));
-        let feed = means.stream.of(&self.wid, self.record.kind);
+        let feed = means.stream.of(&self.wid, self.record.kind, &self.record.user);
         let mut notes = self.notes;
         let alone = orders.len() == 1;
         let mut parts = Vec::new();
@@ -207,7 +206,6 @@ async fn start(
     inner: &Arc<Inner>,
     operation: Arc<Operation>,
     job: Job,
-    reservation: Reservation,
     notes: Vec<String>,
 ) -> Result<Option<Created>, Problem> {
     archive::begin(&*inner.means.store, &operation).await?;
@@ -221,10 +219,7 @@ async fn start(
     }
     let inner = Arc::clone(inner);
     let tasks = inner.tasks.clone();
-    tasks.spawn(async move {
-        run::run(&inner, &operation, job).await;
-        drop(reservation);
-    });
+    tasks.spawn(async move { run::run(&inner, &operation, job).await });
     Ok(Some(created))
 }
 

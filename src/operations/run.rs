@@ -4,6 +4,7 @@ use super::{
     Inner, archive,
     create::{Asked, Installed},
     operation::Operation,
+    reservation::Reservation,
     watch::Watch,
 };
 use crate::{
@@ -33,6 +34,7 @@ pub(super) struct Job {
     pub(super) grabber: Grabber,
     pub(super) files: Vec<What>,
     pub(super) keep: bool,
+    pub(super) reservation: Reservation,
 }
 
 /// The files an operation needs, in the order in which they are grabbed.
@@ -71,7 +73,7 @@ pub(super) fn files(
 
 /// Carries an operation out to its end, and writes the end down.
 pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job) {
-    let Job { parts, grabber, files, keep } = job;
+    let Job { parts, grabber, files, keep, reservation } = job;
     let grabbed = tokio::select! {
         grabbed = grab(operation, &grabber, &files) => grabbed,
         () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
@@ -98,9 +100,10 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
     }
     let (ok, ko) = (operation.with(Status::Ok), operation.with(Status::Ko));
     tracing::info!(wid = operation.wid, kind = %operation.kind, ok = ok.len(), ko = ko.len(), "ended");
-    let feed = inner.means.stream.of(&operation.wid, operation.kind);
-    feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
+    drop(reservation);
     operation.close();
+    let feed = inner.means.stream.of(&operation.wid, operation.kind, &operation.user);
+    feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
 }
 
 /// All files, leased, and where they lie.
@@ -134,11 +137,7 @@ async fn drive(
     keep: bool,
 ) -> Option<Problem> {
     if parts.len() > 1 {
-        let clusters = parts.iter().map(|Part { watch, .. }| (&watch.prefix, &watch.cluster));
-        let clusters: String =
-            clusters.map(|(prefix, cluster)| format!("  [{prefix}] : {cluster}\n")).collect();
-        let text = format!("---\nClusters involved in the operation:\n{clusters}---");
-        operation.log.add(0, None, &text);
+        operation.log.add(0, None, &involved(&parts));
     }
     let mut running = JoinSet::new();
     for part in parts {
@@ -186,6 +185,15 @@ async fn drive(
         };
     }
     error
+}
+
+/// Which prefix of the messages stands for which cluster.
+fn involved(parts: &[Part]) -> String {
+    let mut text = "---\nClusters involved in the operation:\n".to_owned();
+    for Part { watch, .. } in parts {
+        text.extend(["  [", &watch.prefix, "] : ", &watch.cluster, "\n"]);
+    }
+    text + "---"
 }
 
 fn with_causes(error: &RunError) -> String {

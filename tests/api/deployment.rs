@@ -18,6 +18,7 @@ fn texts(lines: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, or one table")]
 async fn the_life_of_a_deployment() {
     let service = Service::new();
     let anna = service.user("anna");

@@ -12,6 +12,7 @@ async fn deploy(user: User<'_>, environment: Value) -> crate::common::Answer {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, or one table")]
 async fn an_environment_with_a_mistake_is_refused_and_nothing_changes() {
     let service = Service::new();
     let anna = service.user("anna");

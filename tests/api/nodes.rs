@@ -20,7 +20,11 @@ async fn nodes_that_cannot_be_meant_are_refused_and_nothing_changes() {
         (json!(["node-[1-"]), "`node-[1-`", "write names such as"),
         (json!(["node-[3-1]"]), "`node-[3-1]`", "write names such as"),
         (json!(["node"]), "Ambibuous node name 'node'", "node-1.lab.test or node-2.lab.test"),
-        (json!(["node-1; reboot"]), "'node-1; reboot' does not exist", "known nodes"),
+        (
+            json!(["node-1; reboot"]),
+            "`node-1; reboot`, character 8: a name has no blanks",
+            "write names such as",
+        ),
     ];
     for (nodes, what, way_out) in cases {
         let environment = service.anonymous(json!({}));
