@@ -30,6 +30,10 @@ const CONNECTIONS: usize = 1000;
 /// that only one who holds connections on purpose takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Largest body that is read and thrown away. A client that still sends does not read: it would
+/// see its connection reset in place of our answer.
+const MOST_DISCARDED: u64 = 16 * MOST_BODY;
+
 /// How long open requests may take to end when the service stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -129,6 +133,9 @@ async fn read(headers: &HeaderMap, stream: Body) -> Result<Bytes, Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let length: u64 = length.and_then(|text| text.parse().ok()).unwrap_or_default();
     if length > MOST_BODY {
+        if length <= MOST_DISCARDED {
+            tokio::time::timeout(PATIENCE, discard(stream)).await.ok();
+        }
         return Err(too_large());
     }
     let body = tokio::time::timeout(PATIENCE, collect(stream, length)).await;
@@ -140,6 +147,10 @@ async fn read(headers: &HeaderMap, stream: Body) -> Result<Bytes, Problem> {
         let text = format!("of {length} bytes that were announced {} arrived", body.len());
         Err(Problem::LengthRequired(text))
     }
+}
+
+async fn discard(mut stream: Body) {
+    while let Some(Ok(_)) = stream.next().await {}
 }
 
 async fn collect(mut stream: Body, length: u64) -> BytesMut {

@@ -63,8 +63,15 @@ impl Source for WebFile {
 /// The response, if it is a success.
 fn checked(response: reqwest::Result<Response>) -> io::Result<Response> {
     let response = response.map_err(|error| {
-        let why = if error.is_connect() { "connection refused".into() } else { error.to_string() };
-        io::Error::other(why)
+        if error.is_connect() {
+            return io::Error::other("connection refused");
+        }
+        // The outer texts only repeat the address; what happened is the innermost one.
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        io::Error::other(cause.to_string())
     })?;
     let status = response.status();
     if status.is_success() {

@@ -5,7 +5,6 @@ use super::{
     log::{Log, seconds},
     operation::{Footprint, Operation, Parts, Record},
     order::{self, Order},
-    reservation::Reservation,
     run::{self, Job, Part},
     watch::Watch,
 };
@@ -107,8 +106,9 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     }
     let record = record(&asked, level, installed.as_ref(), &orders, &nodes);
     let draft = Draft { inner, wid, record, debug: common.debug, notes };
-    let assembled = draft.assemble(orders, &busy)?;
-    start(inner, assembled, Supplies { grabber, files, keep: common.keep, reservation }).await
+    let Assembled { operation, parts, notes } = draft.assemble(orders, &busy)?;
+    let job = Job { parts, grabber, files, keep: common.keep, reservation };
+    start(inner, operation, job, notes).await
 }
 
 fn all_busy(busy: &[Arc<Node>]) -> Problem {
@@ -157,14 +157,6 @@ struct Assembled {
     operation: Arc<Operation>,
     parts: Vec<Part>,
     notes: Vec<String>,
-}
-
-/// What it is started with.
-struct Supplies {
-    grabber: Grabber,
-    files: Vec<What>,
-    keep: bool,
-    reservation: Reservation,
 }
 
 impl Draft<'_> {
@@ -217,7 +209,7 @@ impl Draft<'_> {
             (order.cluster, prefix),
             order.nodes.clone(),
             (Arc::clone(log), debug.cloned()),
-            means.stream.of(&self.wid, self.record.kind),
+            means.stream.of(&self.wid, self.record.kind, &self.record.user),
         ));
         for note in &order.notes {
             watch.say(0, note);
@@ -241,8 +233,9 @@ impl Draft<'_> {
 /// Writes the operation down, then begins it.
 async fn start(
     inner: &Arc<Inner>,
-    Assembled { operation, parts, notes }: Assembled,
-    Supplies { grabber, files, keep, reservation }: Supplies,
+    operation: Arc<Operation>,
+    job: Job,
+    notes: Vec<String>,
 ) -> Result<Option<Created>, Problem> {
     archive::begin(&*inner.means.store, &operation).await?;
     let created = Created { wid: operation.wid.clone(), resources: operation.resources(), notes };
@@ -253,12 +246,9 @@ async fn start(
     if inner.stop.is_cancelled() {
         operation.cancel.cancel();
     }
-    let (inner, job) = (Arc::clone(inner), Job { parts, grabber, files, keep });
+    let inner = Arc::clone(inner);
     let tasks = inner.tasks.clone();
-    tasks.spawn(async move {
-        run::run(&inner, &operation, job).await;
-        drop(reservation);
-    });
+    tasks.spawn(async move { run::run(&inner, &operation, job).await });
     Ok(Some(created))
 }
 

@@ -21,9 +21,18 @@ const BACKLOG: usize = 16_384;
 /// Where all events of the service go.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    sender: broadcast::Sender<Event>,
+    sender: broadcast::Sender<Told>,
     next: Arc<AtomicU64>,
     metrics: Arc<Metrics>,
+}
+
+/// An event, and whom it concerns: that does not depend on whether the operation is still known.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Owner of the operation.
+    pub owner: Arc<str>,
+    /// What happened.
+    pub event: Event,
 }
 
 impl Default for Stream {
@@ -38,7 +47,7 @@ impl Default for Stream {
 
 impl Stream {
     /// Everything from now on. A listener that falls behind loses the oldest events.
-    pub fn listen(&self) -> broadcast::Receiver<Event> {
+    pub fn listen(&self) -> broadcast::Receiver<Told> {
         self.sender.subscribe()
     }
 
@@ -48,8 +57,8 @@ impl Stream {
     }
 
     /// The way in for one operation.
-    pub(crate) fn of(&self, wid: &str, kind: Kind) -> Feed {
-        Feed { stream: self.clone(), wid: wid.into(), kind }
+    pub(crate) fn of(&self, wid: &str, kind: Kind, owner: &str) -> Feed {
+        Feed { stream: self.clone(), wid: wid.into(), kind, owner: owner.into() }
     }
 }
 
@@ -59,6 +68,7 @@ pub(crate) struct Feed {
     stream: Stream,
     wid: Arc<str>,
     kind: Kind,
+    owner: Arc<str>,
 }
 
 impl Feed {
@@ -79,6 +89,6 @@ impl Feed {
             body,
         };
         // The last listener may have left meanwhile.
-        self.stream.sender.send(event).ok();
+        self.stream.sender.send(Told { owner: Arc::clone(&self.owner), event }).ok();
     }
 }

@@ -22,7 +22,7 @@ mod run;
 mod watch;
 
 pub use create::{Asked, Request};
-pub use feed::Stream;
+pub use feed::{Stream, Told};
 pub use log::Line;
 pub use operation::Viewer;
 pub use outline::outline;
@@ -230,12 +230,6 @@ impl Operations {
         }
         self.0.tasks.close();
         self.0.tasks.wait().await;
-    }
-
-    /// Whether `viewer` may know what happens in an operation.
-    pub fn may_see(&self, wid: &str, viewer: &Viewer) -> bool {
-        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.get(wid).is_some_and(|operation| operation.open_to(viewer))
     }
 
     fn get(&self, kind: Kind, wid: &str) -> Result<Arc<Operation>, Problem> {

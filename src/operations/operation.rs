@@ -219,9 +219,12 @@ impl Operation {
 
     /// What anybody may know, and for its owner how it stands.
     pub(crate) fn poll(&self, viewer: &Viewer) -> Poll {
+        // Told when its end is written down and its nodes are free, not before: whoever
+        // reads it may go on with them.
+        let closed = self.closed.is_cancelled();
         let (end, error) = {
             let inner = self.inner();
-            (inner.end, inner.error.is_some())
+            (inner.end.filter(|_| closed), inner.error.is_some() && closed)
         };
         let mut poll = Poll {
             wid: self.wid.clone(),

@@ -5,6 +5,7 @@ use super::{
     create::{Asked, Installed},
     feed::Feed,
     operation::Operation,
+    reservation::Reservation,
     watch::Watch,
 };
 use crate::{
@@ -34,6 +35,7 @@ pub(super) struct Job {
     pub(super) grabber: Grabber,
     pub(super) files: Vec<What>,
     pub(super) keep: bool,
+    pub(super) reservation: Reservation,
 }
 
 /// The files an operation needs, in the order in which they are grabbed.
@@ -72,8 +74,8 @@ pub(super) fn files(
 
 /// Carries an operation out to its end, and writes the end down.
 pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job) {
-    let Job { parts, grabber, files, keep } = job;
-    let feed = inner.means.stream.of(&operation.wid, operation.kind);
+    let Job { parts, grabber, files, keep, reservation } = job;
+    let feed = inner.means.stream.of(&operation.wid, operation.kind, &operation.user);
     let grabbed = tokio::select! {
         grabbed = grab(operation, &feed, &grabber, &files) => grabbed,
         () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
@@ -101,8 +103,9 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
     }
     let (ok, ko) = (operation.with(Status::Ok), operation.with(Status::Ko));
     tracing::info!(wid = operation.wid, kind = %operation.kind, ok = ok.len(), ko = ko.len(), "ended");
-    feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
+    drop(reservation);
     operation.close();
+    feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
 }
 
 /// Lets go of the nodes: no connection is kept, and one that was not deployed boots its

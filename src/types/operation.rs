@@ -203,7 +203,7 @@ pub struct NodeInfo {
 }
 
 /// An environment without its number, all fields null if there is none: what old clients read.
-#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+#[expect(clippy::ref_option, reason = "the form that `serialize_with` asks for")]
 fn without_number<S: Serializer>(
     environment: &Option<EnvironmentRef>,
     to: S,

@@ -21,13 +21,14 @@ async fn a_body_that_cannot_be_read_is_refused_and_nothing_changes() {
     let (json, yaml) = (Some("application/json"), Some("application/x-yaml; charset=utf-8"));
     let not =
         |what: &str| format!("Unsupported Media Type -- Invalid {what} content in request's body");
-    let hash = "Unsupported Media Type -- The content of the request's body must be a Hash";
+    let no_hash = "Unsupported Media Type -- The content of the request's body must be a Hash";
     let deep = |open: &str, close: &str| [open.repeat(50_000), close.repeat(50_000)].concat();
-    let bomb: String = ('b'..='z').fold("a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, name| {
-        let last = char::from(name as u8 - 1);
-        let list = vec![format!("*{last}"); 9].join(",");
-        format!("{text}{name}: &{name} [{list}]\n")
-    });
+    let aliases: String =
+        ('b'..='z').fold("a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, name| {
+            let last = char::from(name as u8 - 1);
+            let list = vec![format!("*{last}"); 9].join(",");
+            format!("{text}{name}: &{name} [{list}]\n")
+        });
     let cases = [
         (json, b"{".to_vec(), not("JSON")),
         (json, b"\xff\xfe{}".to_vec(), not("JSON")),
@@ -35,13 +36,13 @@ async fn a_body_that_cannot_be_read_is_refused_and_nothing_changes() {
         (json, br#"{"nodes": ["\ud800"]}"#.to_vec(), not("JSON")),
         (json, deep("[", "]").into_bytes(), not("JSON")),
         (json, deep("{\"a\":", "}").into_bytes(), not("JSON")),
-        (json, b"[]".to_vec(), hash.into()),
-        (json, b"null".to_vec(), hash.into()),
+        (json, b"[]".to_vec(), no_hash.into()),
+        (json, b"null".to_vec(), no_hash.into()),
         (yaml, b"nodes: [".to_vec(), not("YAML")),
         (yaml, b"\xff\xfe\xfd".to_vec(), not("YAML")),
         (yaml, deep("[", "]").into_bytes(), not("YAML")),
-        (yaml, bomb.into_bytes(), not("YAML")),
-        (yaml, b"- a".to_vec(), hash.into()),
+        (yaml, aliases.into_bytes(), not("YAML")),
+        (yaml, b"- a".to_vec(), no_hash.into()),
         (None, b"{}".to_vec(), "The Content-Type HTTP header has to be set".into()),
         (Some("text/html"), b"{}".to_vec(), "The Content-Type text/html is not supported".into()),
     ];

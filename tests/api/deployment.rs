@@ -18,6 +18,7 @@ fn texts(lines: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, or one table")]
 async fn the_life_of_a_deployment() {
     let service = Service::new();
     let anna = service.user("anna");
@@ -129,31 +130,36 @@ async fn logs(service: &Service, path: &str) {
 async fn nodes_wait_at_a_breakpoint_or_end_there() {
     let service = Service::new();
     let anna = service.user("anna");
-    let mut body = json!({
-        "nodes": ["node-1"], "environment": service.anonymous(json!({})),
-        "breakpoint": "BroadcastEnvDummy:dummy", "keep": true,
-    });
-    let path = format!("/deployment/{}", wid(&anna.post("/deployment", &body).await));
-    anna.shows(&format!("{path}/logs?since=0"), "*** Breakpoint on").await;
-    let poll = anna.get(&path).await.ok().json();
-    let running = json!({"ok": [], "ko": [], "processing": ["node-1.lab.test"]});
-    assert_eq!((&poll["done"], &poll["nodes"]), (&json!(false), &running));
-    assert_eq!(poll["environment"]["id"], -1);
-    assert_eq!(anna.get("/nodes/node-1.lab.test").await.ok().json()["state"], "deploying");
+    let deploy = async |keep: bool| {
+        let body = json!({
+            "nodes": ["node-1"], "environment": service.anonymous(json!({})),
+            "breakpoint": "BroadcastEnvDummy", "keep": keep,
+        });
+        format!("/deployment/{}", wid(&anna.post("/deployment", &body).await))
+    };
+    let waits = async |path: &str| {
+        anna.shows(&format!("{path}/logs?since=0"), "*** Breakpoint on BroadcastEnvDummy").await;
+        let poll = anna.get(path).await.ok().json();
+        let running = json!({"ok": [], "ko": [], "processing": ["node-1.lab.test"]});
+        assert_eq!((&poll["done"], &poll["nodes"]), (&json!(false), &running));
+        assert_eq!(poll["environment"]["id"], -1);
+        assert_eq!(anna.get("/nodes/node-1.lab.test").await.ok().json()["state"], "deploying");
+    };
+    let path = deploy(true).await;
+    waits(&path).await;
     anna.post(&format!("{path}/continue"), &json!({})).await.ok();
-    anna.shows(&format!("{path}/logs?since=0"), "*** Breakpoint on").await;
-    anna.post(&format!("{path}/abort"), &json!({})).await.ok();
-    let poll = anna.done(&path).await;
-    assert_eq!(
-        poll["nodes"]["ok"].as_array().unwrap().len()
-            + poll["nodes"]["ko"].as_array().unwrap().len(),
-        1
-    );
+    assert_eq!(anna.done(&path).await["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
 
-    body["keep"] = json!(false);
-    let path = format!("/deployment/{}", wid(&anna.post("/deployment", &body).await));
-    let poll = anna.done(&path).await;
-    assert_eq!(poll["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
+    let path = deploy(true).await;
+    waits(&path).await;
+    anna.post(&format!("{path}/abort"), &json!({})).await.ok();
+    assert_eq!(anna.done(&path).await["nodes"], json!({"ok": [], "ko": ["node-1.lab.test"]}));
+    let state = anna.get(&format!("{path}/state")).await.ok().json();
+    let why = state["node-1.lab.test"]["error"].as_str().unwrap();
+    assert!(why.contains("given up at the breakpoint by anna"), "{why}");
+
+    let path = deploy(false).await;
+    assert_eq!(anna.done(&path).await["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
     let state = anna.get(&format!("{path}/state")).await.ok().json();
     assert_eq!(state["node-1.lab.test"]["state"], "brk");
 }

@@ -30,7 +30,7 @@ async fn follow(
                     assert_eq!(id.trim(), event["id"].to_string());
                     events.push(event);
                 }
-                text = rest.to_owned();
+                text = String::from(rest);
             }
             if events.last().is_some_and(&last) {
                 return events;
@@ -96,4 +96,17 @@ async fn a_listener_hears_what_he_may_see_and_asked_for() {
     let path = format!("/events?wid={wanted}");
     let events = follow(ben, &path, begin, |event| event["event"] == "ended").await;
     assert!(events.iter().all(|event| event["wid"] == wanted.as_str()), "{events:?}");
+}
+
+#[tokio::test]
+async fn the_end_of_an_operation_is_told_even_if_it_was_forgotten_at_once() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    service.hold("node-1");
+    let on = json!({"nodes": ["node-1"], "status": "on"});
+    let path = format!("/power/{}", wid(&anna.put("/power", &on).await));
+    anna.shows(&format!("{path}/status"), "node-1.lab.test").await;
+    let begin = async || drop(anna.delete(&path).await.ok());
+    let events = follow(anna, "/events", begin, |event| event["event"] == "ended").await;
+    assert_eq!(events.last().unwrap()["ko"], json!(["node-1.lab.test"]));
 }

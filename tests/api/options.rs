@@ -4,6 +4,7 @@ use crate::common::Service;
 use serde_json::json;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, or one table")]
 async fn options_that_cannot_be_are_refused_and_nothing_changes() {
     let service = Service::new();
     let anna = service.user("anna");

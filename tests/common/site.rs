@@ -147,6 +147,7 @@ impl Site {
     }
 
     /// The same in a request, with `changes` over it; a null takes a field away.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write `json!` in place")]
     pub(crate) fn anonymous(&self, changes: Value) -> Value {
         let mut description = self.description();
         let fields = description.as_object_mut().unwrap();
