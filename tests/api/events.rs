@@ -60,7 +60,9 @@ async fn a_deployment_is_told_from_its_first_step_to_its_end() {
         assert!(event["macro"].as_str().unwrap().ends_with("Dummy") && event["micro"] == "dummy");
     }
     assert_eq!(of("node_ended").iter().filter(|event| event["state"] == "ok").count(), 2);
-    assert_eq!(of("message")[0]["text"], "Launching a deployment on node-[1-2].lab.test");
+    let messages = of("message");
+    assert!(messages[0]["text"].as_str().unwrap().starts_with("Grab the tarball file server://"));
+    assert_eq!(messages[1]["text"], "Launching a deployment on node-[1-2].lab.test");
     let last = events.last().unwrap();
     assert_eq!((&last["ok"], &last["ko"], &last["kind"]), (&nodes, &json!([]), &json!("deploy")));
     let ids: Vec<_> = events.iter().map(|event| event["id"].as_u64().unwrap()).collect();
