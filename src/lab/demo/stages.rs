@@ -56,7 +56,7 @@ pub(super) async fn run(
     let token = uuid::Uuid::new_v4().to_string();
     let start = Instant::now();
     install(place, &plan, args, &image, &token, report).await?;
-    stage(report, "deploy", start, say, "kadence deploy has ended");
+    stage(report, "deploy", start, say, "the nodes are through");
 
     let start = Instant::now();
     say("asking each node what it runs");
