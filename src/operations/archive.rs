@@ -4,7 +4,8 @@ use super::{
     Inner,
     create::Installed,
     log::{Line, Log, seconds, whole},
-    operation::{Operation, Parts, Record},
+    operation::{Operation, Parts},
+    record::Record,
 };
 use crate::{
     environments::Environment,

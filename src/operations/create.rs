@@ -3,8 +3,9 @@
 use super::{
     Inner, archive,
     log::{Log, seconds},
-    operation::{Footprint, Operation, Parts, Record},
+    operation::{Operation, Parts},
     order::{self, Order},
+    record::{Footprint, Record},
     run::{self, Job, Part},
     watch::Watch,
 };

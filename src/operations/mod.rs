@@ -1,11 +1,11 @@
 //! Operations: accepted, carried out, told about, kept.
 //!
 //! [`Operations`] is what the API talks to. A request is made precise by `order`
-//! (all checks that need no machine), its nodes are taken by `reservation`, and
+//! (all checks that need no machine; `settings` is its view of the configuration), its nodes are taken by `reservation`, and
 //! it is written to the store before the answer goes out. `run` then grabs the
 //! files and drives one automaton per cluster; `watch` turns what happens into
 //! the node states of `board`, the messages of `log` and the events of `feed`;
-//! `archive` is all that goes to the store.
+//! `archive` is all that goes to the store, as `record` has it.
 
 mod archive;
 mod board;
@@ -17,8 +17,10 @@ pub mod nodes;
 mod operation;
 mod order;
 mod outline;
+mod record;
 mod reservation;
 mod run;
+mod settings;
 mod watch;
 
 pub use create::{Asked, Request};

@@ -3,17 +3,13 @@
 use super::{
     feed::Feed,
     log::{Line, Log, Reader, seconds, whole},
+    record::{Footprint, Record},
     watch::Watch,
 };
-use crate::{
-    store::NodeState,
-    types::{
-        EnvironmentRef, EventBody, Kind, NodeLists, NodeStatus, Poll, Problem, Resources,
-        StatusTree,
-    },
+use crate::types::{
+    EnvironmentRef, EventBody, Kind, NodeLists, NodeStatus, Poll, Problem, Resources, StatusTree,
 };
 use automata::{Control, SetId, Status};
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
@@ -36,46 +32,6 @@ impl Viewer {
     fn reader(&self) -> Reader {
         Reader { user: self.user.clone(), from: self.from.clone() }
     }
-}
-
-/// What is kept of an operation in the store.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
-    /// Which operation.
-    pub(crate) kind: Kind,
-    /// Who asked for it.
-    pub(crate) user: String,
-    /// Unix time, seconds.
-    pub(crate) start: f64,
-    /// Unix time, seconds; none while it runs.
-    pub(crate) end: Option<f64>,
-    /// Level of the messages its readers get.
-    pub(crate) level: u8,
-    /// What it installs.
-    pub(crate) environment: Option<EnvironmentRef>,
-    /// The clusters concerned.
-    pub(crate) clusters: Vec<String>,
-    /// All its nodes.
-    pub(crate) nodes: Vec<String>,
-    /// How they stand.
-    pub(crate) state: BTreeMap<String, NodeStatus>,
-    /// Why it broke off.
-    pub(crate) error: Option<Problem>,
-    /// Its messages.
-    pub(crate) lines: Vec<Line>,
-    /// What it makes of the states of its nodes; nothing for one that only asks.
-    pub(crate) footprint: Option<Footprint>,
-}
-
-/// States of a node during an operation and at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Footprint {
-    /// While it runs.
-    pub(crate) during: NodeState,
-    /// When it went well.
-    pub(crate) ok: NodeState,
-    /// When it did not.
-    pub(crate) ko: NodeState,
 }
 
 /// One operation.

@@ -28,40 +28,8 @@ pub fn known_instance(name: &str) -> bool {
 
 /// Whether `name` is a micro-step of any generation.
 pub fn known_micro_step(name: &str) -> bool {
-    NAMES.contains(&name)
+    config::model::automata::MICROSTEPS.contains(&name)
 }
-
-const NAMES: [&str; 29] = [
-    "dummy",
-    "send_key_in_deploy_env",
-    "switch_pxe",
-    "reboot",
-    "kexec",
-    "check_kernel_files",
-    "send_deployment_kernel",
-    "reboot_from_deploy_env",
-    "power",
-    "check_nodes",
-    "load_drivers",
-    "create_partition_table",
-    "format_deploy_part",
-    "format_tmp_part",
-    "format_swap_part",
-    "mount_deploy_part",
-    "mount_tmp_part",
-    "send_key",
-    "wait_reboot",
-    "install_bootloader",
-    "sync",
-    "produce_bad_nodes",
-    "umount_deploy_part",
-    "send_environment",
-    "decompress_environment",
-    "manage_admin_pre_install",
-    "manage_admin_post_install",
-    "manage_user_post_install",
-    "set_vlan",
-];
 
 /// The micro-steps of the instance called `name`; none for one that does not exist (yet).
 pub(super) fn micro_steps(name: &str, times: Times) -> Option<Vec<Micro>> {

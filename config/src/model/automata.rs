@@ -17,7 +17,7 @@ const BROADCAST_ENV: &[&str] =
 /// Ways to the new system.
 const BOOT_NEW_ENV: &[&str] = &["Kexec", "PivotRoot", "Classical", "HardReboot", "Dummy"];
 /// The micro-steps.
-const MICROSTEPS: &[&str] = &[
+pub const MICROSTEPS: &[&str] = &[
     "dummy",
     "send_key_in_deploy_env",
     "switch_pxe",
