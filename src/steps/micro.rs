@@ -5,15 +5,6 @@ use crate::platform::Level;
 use automata::{Context, NodeSet, Outcome, Recovery, Task};
 use std::{sync::Arc, time::Duration};
 
-/// How a node comes up after an order to boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BootKind {
-    /// Through the firmware.
-    Classical,
-    /// From kernel to kernel.
-    Kexec,
-}
-
 /// What `power` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PowerStep {
@@ -39,7 +30,6 @@ pub enum Micro {
     Power(PowerStep),
     /// `deploy`: the deployment system is expected, not the installed one.
     WaitReboot {
-        kind: BootKind,
         deploy: bool,
         timeout: Duration,
     },

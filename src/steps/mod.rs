@@ -32,5 +32,5 @@ mod run;
 mod variables;
 mod wait;
 
-pub use micro::{BootKind, Micro, PowerStep, Step};
+pub use micro::{Micro, PowerStep, Step};
 pub use run::{Files, Journalist, Run, Settings, Target, Windows};

@@ -131,7 +131,10 @@ impl<'a> Watch<'a> {
         };
         drop(slot);
         self.last = Some((ssh, marker));
-        self.order.went_down |= ssh != Reach::Open;
+        if ssh != Reach::Open {
+            self.order.went_down = true;
+            self.same_boot = false;
+        }
         let right = ssh == Reach::Open && (marker == Reach::Open) == self.wanted.deploy;
         if right { self.proof().await } else { Look::NotYet }
     }

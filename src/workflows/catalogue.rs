@@ -2,7 +2,7 @@
 
 use crate::{
     platform::Level,
-    steps::{BootKind, Micro, PowerStep},
+    steps::{Micro, PowerStep},
 };
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(super) fn micro_steps(name: &str, times: Times) -> Option<Vec<Micro>> {
             Micro::UmountDeployPart,
             Micro::MountDeployPart,
             Micro::Kexec,
-            Micro::WaitReboot { kind: BootKind::Kexec, deploy: false, timeout: times.kexec },
+            Micro::WaitReboot { deploy: false, timeout: times.kexec },
         ],
         "BootNewEnvHardReboot" => {
             vec![Micro::SwitchPxeLocal, Micro::Reboot(Level::Hard), times.wait(false)]
@@ -104,6 +104,6 @@ fn broadcast() -> Vec<Micro> {
 impl Times {
     /// Until the nodes are back from a boot through the firmware.
     fn wait(self, deploy: bool) -> Micro {
-        Micro::WaitReboot { kind: BootKind::Classical, deploy, timeout: self.reboot }
+        Micro::WaitReboot { deploy, timeout: self.reboot }
     }
 }
