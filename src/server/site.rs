@@ -119,14 +119,14 @@ pub(super) fn relay_program(config: &Config) -> anyhow::Result<PathBuf> {
         return Ok(program.clone());
     }
     let own = std::env::current_exe().context("cannot find this program's own path")?;
-    // Beside it, in the library directory of an installation, or where `relay/build` puts it.
-    let places =
-        [own.with_file_name(NAME)].into_iter().chain(own.ancestors().nth(2).into_iter().flat_map(
-            |prefix| ["lib/kadence", "relay"].map(|folder| prefix.join(folder).join(NAME)),
-        ));
-    let found = places.into_iter().find(|path| path.is_file());
+    // In the library directory of an installation, or where `relay/build` puts it. Not beside
+    // this program: there a build leaves one that is not static.
+    let prefix = own.ancestors().nth(2).into_iter();
+    let mut places = prefix
+        .flat_map(|prefix| ["lib/kadence", "relay"].map(|folder| prefix.join(folder).join(NAME)));
+    let found = places.find(|path| path.is_file());
     found.with_context(|| {
-        format!("{NAME} is not installed beside {}: build it with relay/build, or name it in relay/binary", own.display())
+        format!("{NAME} is not installed with {}: build it with relay/build, or name it in relay/binary", own.display())
     })
 }
 
