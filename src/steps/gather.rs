@@ -86,3 +86,47 @@ where
     let failed = gather.each(nodes, work).await;
     gather.outcome(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::sleep;
+
+    fn nodes(ids: impl IntoIterator<Item = u32>) -> NodeSet {
+        ids.into_iter().map(NodeId).collect()
+    }
+
+    /// Node n is ready after n seconds; node 0 fails at once.
+    async fn after_its_number(id: NodeId) -> Result<(), Reason> {
+        sleep(Duration::from_secs(id.0.into())).await;
+        if id.0 == 0 { Err("no".into()) } else { Ok(()) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_keep_together_stay_together() {
+        let cx = Context::detached("step");
+        let outcome = each(&nodes([0, 10, 12, 14]), &cx, after_its_number).await;
+        assert_eq!(outcome.ok, nodes([10, 12, 14]));
+        assert_eq!(outcome.ko.keys().copied().collect::<NodeSet>(), nodes([0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_straggler() {
+        let cx = Context::detached("step");
+        let began = Instant::now();
+        let outcome = each(&nodes([10, 12, 300]), &cx, after_its_number).await;
+        // The first two left at 18 s: half of the 12 s that the later of them took.
+        assert_eq!(outcome.ok, nodes([300]));
+        assert_eq!(began.elapsed().as_secs(), 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_only_prepared_the_step_makes_nobody_ready() {
+        let cx = Context::detached("step");
+        let mut gather = Gather::new(&cx);
+        let prepared = gather.each(&nodes([1, 2]), after_its_number).await;
+        gather.take_back();
+        assert!(prepared.is_empty());
+        assert_eq!(gather.outcome(Failures::new()).ok, NodeSet::new());
+    }
+}

@@ -54,3 +54,69 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(facts: Facts, macro_step: &str, micro: &[Micro]) -> Vec<bool> {
+        micro.iter().map(|micro| facts.keep(macro_step, micro)).collect()
+    }
+
+    #[test]
+    fn a_tar_is_formatted_and_mounted_before_it_comes() {
+        let tar = Facts { image: Some(ImageKind::Tar), mountable: true, ..Facts::default() };
+        let micro = [Micro::FormatDeployPart, Micro::MountDeployPart];
+        assert_eq!(kept(tar, "SetDeploymentEnvUntrusted", &micro), [true, true]);
+        assert_eq!(kept(tar, "BroadcastEnvChain", &micro[1..]), [false]);
+    }
+
+    #[test]
+    fn a_raw_image_brings_its_filesystem_and_is_mounted_for_what_follows() {
+        let dd = Facts { image: Some(ImageKind::Dd), mountable: true, ..Facts::default() };
+        let micro = [Micro::FormatDeployPart, Micro::MountDeployPart];
+        assert_eq!(kept(dd, "SetDeploymentEnvUntrusted", &micro), [false, false]);
+        assert_eq!(kept(dd, "BroadcastEnvTree", &micro[1..]), [true]);
+    }
+
+    #[test]
+    fn nothing_inside_an_image_is_touched_that_cannot_be_mounted() {
+        let raw = Facts {
+            image: Some(ImageKind::Dd),
+            keys: true,
+            admin_post_install: true,
+            user_post_install: true,
+            ..Facts::default()
+        };
+        let micro = [
+            Micro::MountDeployPart,
+            Micro::ManageAdminPostInstall,
+            Micro::ManageUserPostInstall,
+            Micro::CheckKernelFiles,
+            Micro::SendKey,
+            Micro::InstallBootloader,
+        ];
+        assert_eq!(kept(raw, "BroadcastEnvChain", &micro), [false; 6]);
+        assert!(raw.keep("SetDeploymentEnvUntrusted", &Micro::SendKeyInDeployEnv));
+    }
+
+    #[test]
+    fn a_whole_disk_is_left_as_the_image_makes_it() {
+        let disk = Facts {
+            image: Some(ImageKind::Dd),
+            whole_disk: true,
+            mountable: true,
+            swap: true,
+            tmp: true,
+            ..Facts::default()
+        };
+        let micro = [
+            Micro::CreatePartitionTable,
+            Micro::FormatSwapPart,
+            Micro::FormatTmpPart,
+            Micro::MountDeployPart,
+            Micro::InstallBootloader,
+        ];
+        assert_eq!(kept(disk, "BroadcastEnvChain", &micro), [false; 5]);
+    }
+}
