@@ -11,6 +11,7 @@ pub mod nodes;
 pub mod operations;
 pub mod platform;
 pub mod server;
+pub mod simulation;
 pub mod steps;
 pub mod store;
 pub mod types;

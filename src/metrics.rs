@@ -6,6 +6,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
@@ -19,6 +20,7 @@ pub struct Metrics {
     nodes: Family<NodeLabel, Counter>,
     steps: Family<StepLabel, Histogram>,
     requests: Family<RequestLabel, Counter>,
+    damaged: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -53,12 +55,15 @@ impl Default for Metrics {
             nodes: Family::default(),
             steps: Family::new_with_constructor(seconds),
             requests: Family::default(),
+            damaged: Gauge::default(),
         };
-        let Self { registry, operations, nodes, steps, requests } = &mut metrics;
+        let Self { registry, operations, nodes, steps, requests, damaged } = &mut metrics;
         registry.register("operations_ended", "Operations that ended", operations.clone());
         registry.register("nodes", "Nodes at the end of an operation", nodes.clone());
         registry.register("step_seconds", "Time of a micro-step on a node set", steps.clone());
         registry.register("requests", "Requests to the API", requests.clone());
+        let help = "1 if the state is damaged and can only be read";
+        registry.register("state_damaged", help, damaged.clone());
         metrics
     }
 }
@@ -82,6 +87,7 @@ impl Metrics {
             }
             EventBody::StepStarted { .. }
             | EventBody::Progress { .. }
+            | EventBody::NodeLeft { .. }
             | EventBody::Message { .. } => {}
         }
     }
@@ -89,6 +95,11 @@ impl Metrics {
     /// Takes note of an answer of the API.
     pub(crate) fn request(&self, status: u16) {
         self.requests.get_or_create(&RequestLabel { status }).inc();
+    }
+
+    /// Takes note of how the state was found.
+    pub(crate) fn state_damaged(&self, damaged: bool) {
+        self.damaged.set(i64::from(damaged));
     }
 
     /// All of it in Prometheus' text format.

@@ -160,7 +160,7 @@ impl Automaton {
     }
 
     /// Every gate and step has one edge of each kind.
-    fn follow(&self, at: NodeIndex, way: Way) -> NodeIndex {
+    pub(crate) fn follow(&self, at: NodeIndex, way: Way) -> NodeIndex {
         self.graph.edges(at).find(|edge| *edge.weight() == way).map_or(at, |edge| edge.target())
     }
 }

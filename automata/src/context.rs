@@ -20,6 +20,7 @@ pub(crate) struct Inner {
     pub(crate) inside: ManagerPath,
     pub(crate) attempt: u32,
     pub(crate) macro_attempt: u32,
+    pub(crate) recovering: bool,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancel: CancellationToken,
     pub(crate) queue: UnboundedSender<Box<Upward>>,
@@ -33,6 +34,15 @@ impl Context {
 
     /// A context of no manager, to try a task by itself: what it raises is dropped.
     pub fn detached(step: &str) -> Self {
+        Self::of_no_manager(step, false)
+    }
+
+    /// The same, for a task that was in flight when the service was stopped.
+    pub fn detached_recovery(step: &str) -> Self {
+        Self::of_no_manager(step, true)
+    }
+
+    fn of_no_manager(step: &str, recovering: bool) -> Self {
         let (queue, _) = tokio::sync::mpsc::unbounded_channel();
         let location = Location { name: step.into(), position: 0, alternative: 0 };
         Self::new(Inner {
@@ -42,6 +52,7 @@ impl Context {
             inside: ManagerPath::default(),
             attempt: 0,
             macro_attempt: 0,
+            recovering,
             deadline: None,
             cancel: CancellationToken::new(),
             queue,
@@ -94,6 +105,14 @@ impl Context {
     /// a step starts harder when it is not the first.
     pub fn macro_attempt(&self) -> u32 {
         self.0.macro_attempt
+    }
+
+    /// Whether this attempt was in flight when the service was stopped: what it set off may
+    /// have happened. A task whose rule is [`Recovery::Observe`] looks before it acts.
+    ///
+    /// [`Recovery::Observe`]: crate::Recovery::Observe
+    pub fn recovering(&self) -> bool {
+        self.0.recovering
     }
 
     /// The macro-step and the micro-step.

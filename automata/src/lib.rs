@@ -9,7 +9,8 @@
 //! * [`Walk`] is the pure state of one run: reports in, commands out.
 //! * [`TaskManager`] drives a walk with tasks, deadlines, a [`Journal`] and an
 //!   [`Observer`]; [`TaskedTaskManager`] is a task that does so inside another.
-//! * [`replay`] rebuilds the walks of a run from its journal.
+//! * [`replay`] rebuilds the walks of a run from its journal; [`TaskManager::resume`]
+//!   goes on where it ends.
 //!
 //! Nodes are numbers here; [`ranges`] reads and writes their names.
 
@@ -17,7 +18,9 @@ mod automaton;
 mod context;
 mod dot;
 mod journal;
+mod limits;
 mod manager;
+mod narrator;
 mod nodes;
 mod observer;
 mod path;
@@ -31,6 +34,7 @@ mod walk;
 pub use automaton::{Automaton, InvalidPlan, StepId};
 pub use context::Context;
 pub use journal::{Entry, Journal, JournalError, ManagerPath, NoJournal, Record};
+pub use limits::StepLimits;
 pub use manager::{Control, Ended, Options, RunError, SetIds, TaskManager, TaskedTaskManager};
 pub use nodes::{NodeId, NodeSet};
 pub use observer::{Event, NoObserver, Observer};

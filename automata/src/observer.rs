@@ -1,6 +1,6 @@
 //! What can be seen of a run: the one source of messages, states, metrics and bars.
 
-use crate::{Failures, Location, NodeSet, Path, Raise, Reason, SetId, Status};
+use crate::{Failures, Location, NodeSet, Path, Raise, Reason, Recovery, SetId, Status};
 use std::time::Duration;
 
 /// Watches a run.
@@ -41,6 +41,17 @@ pub enum Event {
         attempt: u32,
         /// Limit of the attempt.
         limit: Option<Duration>,
+    },
+    /// A micro-step that was in flight when the service was stopped is run again.
+    Recovered {
+        /// Which step.
+        path: Path,
+        /// On which set.
+        set: SetId,
+        /// The nodes it still holds.
+        nodes: NodeSet,
+        /// How it is recovered.
+        recovery: Recovery,
     },
     /// Nodes left a step that goes on: the step handed them over.
     Raised {

@@ -1,10 +1,10 @@
 //! Rebuilds the walks of a run from its journal.
 
 use crate::{
-    Automaton, Entry, Illegal, ManagerPath, NodeSet, Path, Record, Recovery, Report, RunId, SetId,
-    Walk,
+    Automaton, Command, Entry, Event, Illegal, ManagerPath, NodeSet, Observer, Path, Record,
+    Recovery, Report, RunId, SetId, Walk, narrator::Narrator,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Records that do not fit the plan or each other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,10 +41,23 @@ pub enum ReplayError {
     },
 }
 
-/// The walks of an operation as its journal left them.
+/// The walks of an operation as its journal left them; [`TaskManager::resume`] goes on.
+///
+/// [`TaskManager::resume`]: crate::TaskManager::resume
 pub struct Replay {
-    managers: BTreeMap<ManagerPath, (Walk, Path)>,
+    automaton: Arc<Automaton>,
+    managers: BTreeMap<ManagerPath, Kept>,
     next_set: SetId,
+    records: usize,
+}
+
+/// A manager as the journal left it.
+pub(crate) struct Kept {
+    pub(crate) walk: Walk,
+    pub(crate) narrator: Narrator,
+    pub(crate) set: SetId,
+    /// Where nodes ended inside a macro-step: the manager above may not have heard of it.
+    pub(crate) settled: Vec<Command>,
 }
 
 /// A task that was commanded and has not ended.
@@ -76,26 +89,56 @@ pub fn replay<'a>(
     automaton: &Arc<Automaton>,
     records: impl IntoIterator<Item = &'a Record>,
 ) -> Result<Replay, ReplayError> {
-    let mut replay = Replay { managers: BTreeMap::new(), next_set: SetId(1) };
-    for (index, record) in records.into_iter().enumerate() {
-        match &record.entry {
-            Entry::Opened { nodes, set, keep } => {
-                let (plan, path) = replay.plan_of(automaton, &record.manager, index)?;
-                let (walk, _) = Walk::start(plan, nodes.clone(), *set, *keep);
-                replay.managers.insert(record.manager.clone(), (walk, path));
-            }
-            Entry::Reported { report, ids } => {
-                replay.report(index, &record.manager, report, ids)?;
-            }
-        }
+    let mut replay = Replay::new(Arc::clone(automaton));
+    for record in records {
+        replay.take(record, Duration::ZERO, &crate::NoObserver)?;
     }
     Ok(replay)
 }
 
 impl Replay {
+    /// A journal that holds nothing yet.
+    pub fn new(automaton: Arc<Automaton>) -> Self {
+        Self { automaton, managers: BTreeMap::new(), next_set: SetId(1), records: 0 }
+    }
+
+    /// Takes the next record, written `at` after the start of the operation. `observer` is
+    /// told what the run told when it wrote the record, but for the start of the whole run.
+    ///
+    /// # Errors
+    /// The record does not fit those before it.
+    pub fn take(
+        &mut self,
+        record: &Record,
+        at: Duration,
+        observer: &dyn Observer,
+    ) -> Result<(), ReplayError> {
+        let index = self.records;
+        self.records += 1;
+        let mut told = Vec::new();
+        match &record.entry {
+            Entry::Opened { nodes, set, keep } => {
+                let (plan, path) = self.plan_of(&record.manager, index)?;
+                let mut narrator = Narrator::new(path, at);
+                let (walk, commands) = Walk::start(plan, nodes.clone(), *set, *keep);
+                narrator.commands(&walk, &commands, at, &mut told);
+                let settled = commands.into_iter().filter(is_settle).collect();
+                let kept = Kept { walk, narrator, set: *set, settled };
+                self.managers.insert(record.manager.clone(), kept);
+            }
+            Entry::Reported { report, ids } => {
+                self.report(index, &record.manager, (report, ids), at, &mut told)?;
+            }
+        }
+        for event in &told {
+            observer.event(event);
+        }
+        Ok(())
+    }
+
     /// The walk of a manager that has not ended; the workflow's own has the empty path.
     pub fn walk(&self, manager: &ManagerPath) -> Option<&Walk> {
-        self.managers.get(manager).map(|(walk, _)| walk)
+        self.managers.get(manager).map(|kept| &kept.walk)
     }
 
     /// The first set id that was not given out.
@@ -106,7 +149,7 @@ impl Replay {
     /// The micro-steps that were in flight.
     pub fn in_flight(&self) -> Vec<InFlight> {
         let mut found = Vec::new();
-        for (manager, (walk, path)) in &self.managers {
+        for (manager, Kept { walk, narrator, .. }) in &self.managers {
             for (run, step, set, nodes, attempt, started) in walk.state().open_runs() {
                 let Some(work) = walk.automaton().work(step) else { continue };
                 if self.managers.contains_key(&manager.child(run)) {
@@ -115,7 +158,7 @@ impl Replay {
                 found.push(InFlight {
                     manager: manager.clone(),
                     run,
-                    path: path.child(work.location.clone()),
+                    path: narrator.path_of(walk, step),
                     set,
                     nodes,
                     attempt,
@@ -127,19 +170,23 @@ impl Replay {
         found
     }
 
+    /// The plan, and the managers that go on.
+    pub(crate) fn into_parts(self) -> (Arc<Automaton>, BTreeMap<ManagerPath, Kept>) {
+        (self.automaton, self.managers)
+    }
+
     fn plan_of(
         &self,
-        automaton: &Arc<Automaton>,
         manager: &ManagerPath,
         index: usize,
     ) -> Result<(Arc<Automaton>, Path), ReplayError> {
         let Some((around, run)) = manager.parent() else {
-            return Ok((Arc::clone(automaton), Path::default()));
+            return Ok((Arc::clone(&self.automaton), Path::default()));
         };
-        let found = self.managers.get(&around).and_then(|(walk, path)| {
-            let (_, _, step) = walk.state().open_run(run)?;
+        let found = self.managers.get(&around).and_then(|Kept { walk, narrator, .. }| {
+            let (_, _, step, _) = walk.state().open_run(run)?;
             let work = walk.automaton().work(step)?;
-            Some((Arc::clone(work.inner.as_ref()?), path.child(work.location.clone())))
+            Some((Arc::clone(work.inner.as_ref()?), narrator.path_of(walk, step)))
         });
         found.ok_or_else(|| ReplayError::NoMacroStep { index, manager: manager.clone() })
     }
@@ -148,10 +195,11 @@ impl Replay {
         &mut self,
         index: usize,
         manager: &ManagerPath,
-        report: &Report,
-        ids: &[SetId],
+        (report, ids): (&Report, &[SetId]),
+        at: Duration,
+        told: &mut Vec<Event>,
     ) -> Result<(), ReplayError> {
-        let (walk, _) = self
+        let Kept { walk, narrator, settled, .. } = self
             .managers
             .get_mut(manager)
             .ok_or_else(|| ReplayError::NotOpen { index, manager: manager.clone() })?;
@@ -163,9 +211,15 @@ impl Replay {
                 SetId::FIRST
             })
         };
-        walk.apply(report, &mut fresh).map_err(|source| ReplayError::Illegal { index, source })?;
+        let commands = walk
+            .apply(report, &mut fresh)
+            .map_err(|source| ReplayError::Illegal { index, source })?;
         if missing {
             return Err(ReplayError::MissingId { index });
+        }
+        narrator.report(walk, report, &commands, at, told);
+        if manager.parent().is_some() {
+            settled.extend(commands.into_iter().filter(is_settle));
         }
         let last = ids.iter().map(|id| SetId(id.0.saturating_add(1))).max();
         self.next_set = last.map_or(self.next_set, |last| last.max(self.next_set));
@@ -189,4 +243,8 @@ impl Replay {
             self.managers.remove(&path);
         }
     }
+}
+
+fn is_settle(command: &Command) -> bool {
+    matches!(command, Command::Settle { .. })
 }

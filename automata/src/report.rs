@@ -73,6 +73,11 @@ pub enum Report {
     Started {
         /// Which run.
         run: RunId,
+        /// When it will be stopped, in milliseconds since the start of the operation: its own
+        /// limit or that around it. It is later by as long as nodes inside are paused, and after
+        /// a restart of the service its time begins anew.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
     },
     /// Some of its nodes left it early.
     Raised {

@@ -89,7 +89,7 @@ impl Walk {
         }
         let mut commands = Vec::new();
         match report {
-            Report::Started { run } => self.started(*run)?,
+            Report::Started { run, .. } => self.started(*run)?,
             Report::Raised { run, nodes, set } => {
                 self.raised(*run, nodes, *set, fresh, &mut commands)?;
             }

@@ -33,8 +33,9 @@ pub struct Request {
     pub priority: Priority,
     /// The workflow that will hold it.
     pub wid: String,
-    /// The content it must have; where it is known, an entry with this content
-    /// is taken whatever its key or its source's stamp.
+    /// The content it must have; where it is known, an entry with this content is taken
+    /// whatever its key, unless the source says that its file is another by now: then
+    /// that is read, and must have it.
     pub digest: Option<Digest>,
 }
 
@@ -226,7 +227,7 @@ impl Cache {
         let limit = self.shared.limits.size;
         let file = || request.key.origin.clone();
         let mut state = self.shared.lock();
-        while let Some(id) = known(&state, request)
+        while let Some(id) = known(&state, request, order)
             && let Some(entry) = state.index.get(id)
         {
             let there = entry.busy || self.shared.disk.present(&entry.stem, entry.size);
@@ -369,19 +370,28 @@ impl Shared {
 }
 
 /// The entry a request means: one with the content it names, or its key's.
-fn known(state: &State, request: &Request) -> Option<EntryId> {
-    let by_digest = request.digest.and_then(|digest| state.index.by_digest(&digest));
-    by_digest.or_else(|| state.index.by_stem(&request.key.stem()))
+fn known(state: &State, request: &Request, order: &Order<'_>) -> Option<EntryId> {
+    let with_content = |(_, entry): &(EntryId, &Entry)| has_content(entry, request, order);
+    let by_content = state.index.iter().find(with_content).map(|(id, _)| id);
+    by_content.or_else(|| state.index.by_stem(&request.key.stem()))
 }
 
 /// Whether an entry still is what the source has, as far as can be known.
 fn unchanged(entry: &Entry, request: &Request, order: &Order<'_>) -> bool {
-    if entry.digest.is_some() && entry.digest == request.digest {
+    if has_content(entry, request, order) {
         return true;
     }
     let same = entry.size == order.size && entry.stamp == order.stamp;
     let fetching = entry.busy && entry.digest.is_none();
     same && (!order.stamp.is_empty() || fetching || entry.held_by(&request.wid))
+}
+
+/// Whether an entry has the content that a request names, and nothing says that the source has
+/// another. What another workflow holds cannot be brought up to date, and is what was asked for.
+fn has_content(entry: &Entry, request: &Request, order: &Order<'_>) -> bool {
+    let named = request.digest.is_some() && entry.digest == request.digest;
+    let silent = order.stamp.is_empty() || entry.stamp == order.stamp;
+    named && entry.size == order.size && (silent || entry.held_by_other(&request.wid))
 }
 
 /// How the flight ended; `None` if its caller was cancelled.

@@ -1,8 +1,7 @@
 //! `kadence-relay`: the program on the nodes.
 
 use relay::{node, start};
-use sha2::{Digest, Sha256};
-use std::{env, fs, io, io::Write, process::ExitCode};
+use std::{env, io, io::Write, process::ExitCode};
 
 const USAGE: &str =
     "usage: kadence-relay start     join in the background, ticket on standard input
@@ -14,7 +13,7 @@ fn main() -> ExitCode {
     let said = match env::args().nth(1).as_deref() {
         Some("start") => start::start(io::stdin()).map(|()| start::JOINED.to_owned()).map_err(text),
         Some("run") => run(),
-        Some("--digest") => digest().map_err(text),
+        Some("--digest") => start::digest().map_err(text),
         Some("--version") => Ok(start::version()),
         _ => Err(USAGE.to_owned()),
     };
@@ -33,11 +32,6 @@ fn say(line: &str) {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-/// SHA-256 of this program's file: an upload is checked with it.
-fn digest() -> io::Result<String> {
-    Ok(format!("{:x}", Sha256::digest(fs::read(env::current_exe()?)?)))
 }
 
 fn run() -> Result<String, String> {

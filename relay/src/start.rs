@@ -1,14 +1,27 @@
 //! Putting a relay into the background: `kadence-relay start`.
 
 use crate::{frame::PROTOCOL, message::Ticket};
+use sha2::{Digest, Sha256};
 use std::{
-    env, io,
+    fs, io,
     io::{BufRead, BufReader, Read, Write},
     process::{Command, Stdio},
 };
 
 /// What `run` prints when the server has welcomed it.
 pub const JOINED: &str = "joined";
+
+/// The file of this program, whatever became of its name: another start may have put the
+/// same relay there anew (proc(5), `/proc/pid/exe`).
+const OWN: &str = "/proc/self/exe";
+
+/// SHA-256 of this program's file, hexadecimal: an upload is checked with it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn digest() -> io::Result<String> {
+    Ok(format!("{:x}", Sha256::digest(fs::read(OWN)?)))
+}
 
 /// What `--version` prints. A program that prints the same can be used as it is.
 pub fn version() -> String {
@@ -48,7 +61,7 @@ pub fn read_ticket(input: impl Read) -> Result<Ticket, StartError> {
 /// [`StartError`]: what kept it from joining, in the relay's own words.
 pub fn start(input: impl Read) -> Result<(), StartError> {
     let ticket = read_ticket(input)?;
-    let mut child = Command::new(env::current_exe()?)
+    let mut child = Command::new(OWN)
         .arg("run")
         .current_dir("/")
         .stdin(Stdio::piped())

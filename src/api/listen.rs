@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_DISCARDED: u64 = 16 * MOST_BODY;
 
 /// How long open requests may take to end when the service stops.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// The address of the client.
 #[derive(Clone, Copy, Debug)]

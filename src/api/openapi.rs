@@ -40,6 +40,7 @@ const OPTIONAL: &str = "May be left out";
         operations::status,
         operations::error,
         operations::resume,
+        operations::retry,
         operations::delete,
     ),
     components(schemas(Event, Poll, NodeStatus, NodeInfo))

@@ -129,13 +129,25 @@ pub(super) async fn error(api: Arc<Api>, request: Request, kind: Kind) -> Answer
 /// Lets nodes that wait at a breakpoint go on (`continue`) or gives them up (`abort`).
 #[utoipa::path(post, path = "/{operation}/{wid}/{order}", tag = "operations",
     params(("operation" = String, Path), ("wid" = String, Path), ("order" = String, Path, description = "`continue` or `abort`")),
-    responses((status = 200, description = "Done")))]
+    responses((status = 200, description = "Done"), (status = 400, description = "14: no node waits")))]
 pub(super) async fn resume(api: Arc<Api>, request: Request, kind: Kind, go_on: bool) -> Answer {
     api.operations.resume(kind, request.segment(0), &request.viewer, go_on)?;
     Reply::of(&json!({"wid": request.segment(0)}))
 }
 
-/// Ends an operation that runs; forgets one that has ended.
+/// Starts an operation that has ended anew, on the nodes that failed.
+#[utoipa::path(post, path = "/{operation}/{wid}/retry", tag = "operations",
+    params(("operation" = String, Path), ("wid" = String, Path)),
+    responses((status = 200, body = Created), (status = 400, description = "It has not ended, no node failed, or all are busy")))]
+pub(super) async fn retry(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    match api.operations.retry(kind, request.segment(0), &request.viewer).await? {
+        Some(created) => Reply::of(&created),
+        None => Ok(Reply::Text(String::new())),
+    }
+}
+
+/// Ends an operation that runs; forgets one that has ended. A deployment whose nodes have to be
+/// brought into a known state first is kept, so that its result can be read.
 #[utoipa::path(delete, path = "/{operation}/{wid}", tag = "operations",
     params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, description = "Its id")))]
 pub(super) async fn delete(api: Arc<Api>, request: Request, kind: Kind) -> Answer {

@@ -113,7 +113,10 @@ fn of_operation(kind: Kind) -> Vec<Route> {
         route(post.clone(), path("/{wid}/continue"), Owner, move |a, r| {
             operations::resume(a, r, kind, true)
         }),
-        route(post, path("/{wid}/abort"), Owner, move |a, r| operations::resume(a, r, kind, false)),
+        route(post.clone(), path("/{wid}/abort"), Owner, move |a, r| {
+            operations::resume(a, r, kind, false)
+        }),
+        route(post, path("/{wid}/retry"), Owner, move |a, r| operations::retry(a, r, kind)),
         route(Method::DELETE, path("/{wid}"), Owner, move |a, r| operations::delete(a, r, kind)),
     ];
     // The list of power operations shares its path with the request for a power status.
@@ -156,6 +159,9 @@ async fn dispatch(api: Arc<Api>, raw: Raw) -> Result<Reply, Problem> {
         // Told before anything is done: the answer could not be given.
         if raw.method != Method::GET || route.path == "/power" {
             Format::wanted(&raw.headers)?;
+        }
+        if raw.method != Method::GET {
+            api.operations.writable()?;
         }
         let fields = raw.fields()?;
         return (route.handler)(api, Request { segments, fields, viewer }).await;

@@ -49,8 +49,9 @@ pub(super) async fn headers_prefix(_: Arc<Api>, _: Request) -> Answer {
     Ok(Reply::Text("X-Kadeploy-".into()))
 }
 
-/// Ways of the macro-steps, filesystems and variables.
-#[utoipa::path(get, path = "/info", tag = "service", responses((status = 200, description = "pxe, automata, supported_fs, vars")))]
+/// Ways of the macro-steps, filesystems and variables; and whether something may be changed:
+/// `damage` tells why not.
+#[utoipa::path(get, path = "/info", tag = "service", responses((status = 200, description = "pxe, automata, supported_fs, vars, damage")))]
 pub(super) async fn info(api: Arc<Api>, _: Request) -> Answer {
     let config = &api.operations.means().site.config;
     let way = |name: &str, one: &config::model::Instance| json!({"name": format!("{name}{}", one.kind), "retries": one.retries, "timeout": one.timeout.as_secs()});
@@ -72,6 +73,7 @@ pub(super) async fn info(api: Arc<Api>, _: Request) -> Answer {
         "automata": automata,
         "supported_fs": filesystems,
         "vars": VARIABLES,
+        "damage": api.operations.means().damage.as_deref(),
     })))
 }
 

@@ -1,7 +1,10 @@
-//! `kadence cancel`, `continue`, `abort`: what becomes of an operation.
+//! `kadence cancel`, `continue`, `abort`, `retry`: what becomes of an operation.
 
 use super::{Failure, operation::cancel};
-use crate::client::{Client, Followed, Printer, kind_of};
+use crate::{
+    client::{Client, Followed, Printer, kind_of},
+    types::Created,
+};
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,6 +30,14 @@ pub(super) struct ContinueArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kadence abort D-6a1f7e52-0a4c-4c1e-9d5e-7f3a1f0b9c11")]
 pub(super) struct AbortArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Arguments of `retry`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kadence retry D-6a1f7e52-0a4c-4c1e-9d5e-7f3a1f0b9c11")]
+pub(super) struct RetryArgs {
     #[command(flatten)]
     which: Which,
 }
@@ -77,6 +88,17 @@ impl AbortArgs {
     pub(super) async fn run(self, client: &Client) -> Result<ExitCode, Failure> {
         self.which.order(client, "abort").await?;
         self.which.done("the nodes at the breakpoint were given up")
+    }
+}
+
+impl RetryArgs {
+    pub(super) async fn run(self, client: &Client) -> Result<ExitCode, Failure> {
+        let Followed { kind, wid } = followed(&self.which.wid)?;
+        let path = format!("/{}/{wid}/retry", kind.path());
+        let created: Created = client.send(Method::POST, &path, &json!({})).await?;
+        let text = || format!("{0} began: kadence logs {0} --follow\n", created.wid);
+        Printer { json: self.which.json }.answer(&created, text)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct EnvArgs {
 #[derive(Debug, Subcommand)]
 enum EnvVerb {
     /// List environments: yours and public ones.
+    #[command(after_help = "Example:\n  kadence env list -s debian")]
     List {
         #[command(flatten)]
         wanted: Wanted,
@@ -32,6 +33,7 @@ enum EnvVerb {
         name: Option<String>,
     },
     /// Show the description of an environment.
+    #[command(after_help = "Example:\n  kadence env show debian")]
     Show {
         #[command(flatten)]
         wanted: Wanted,
@@ -39,11 +41,13 @@ enum EnvVerb {
         name: String,
     },
     /// Record a description.
+    #[command(after_help = "Example:\n  kadence env add debian.yaml")]
     Add {
         /// A file with it (YAML).
         file: PathBuf,
     },
     /// Delete an environment: its newest version, unless said otherwise.
+    #[command(after_help = "Example:\n  kadence env delete debian --env-version 2")]
     Delete {
         #[command(flatten)]
         wanted: Wanted,

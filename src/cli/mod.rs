@@ -16,7 +16,9 @@ mod operations;
 mod power;
 mod reboot;
 mod serve;
+mod simulate;
 mod steps;
+mod store;
 mod table;
 
 pub use failure::Failure;
@@ -87,8 +89,14 @@ enum Verb {
     Continue(control::ContinueArgs),
     /// Give up the nodes that wait at a breakpoint.
     Abort(control::AbortArgs),
+    /// Do an operation again on the nodes that failed.
+    Retry(control::RetryArgs),
+    /// Check the state of a service that does not run, or repair it.
+    Store(store::StoreArgs),
+    /// Deploy simulated machines in virtual time, and check that all went as it must.
+    Simulate(simulate::SimulateArgs),
     /// A lab of virtual machines with BMCs.
-    Lab(LabArgs),
+    Lab(Box<LabArgs>),
 }
 
 /// Where the configuration is.
@@ -110,6 +118,8 @@ impl Kadence {
         match &self.verb {
             Verb::Serve(args) => Logging { json: args.log_json, default: "info" },
             Verb::Lab(_) => Logging { json: false, default: "info" },
+            // What goes wrong there is in the report.
+            Verb::Simulate(_) => Logging { json: false, default: "error" },
             _ => Logging { json: false, default: "warn" },
         }
     }
@@ -128,7 +138,9 @@ impl Kadence {
             Verb::Serve(args) => args.run().await,
             Verb::Check(args) => args.run(),
             Verb::Steps(args) => args.run(),
-            Verb::Lab(args) => Ok(crate::lab::cli::run(args).await?),
+            Verb::Store(args) => args.run(),
+            Verb::Simulate(args) => args.run().await,
+            Verb::Lab(args) => Ok(crate::lab::cli::run(*args).await?),
             Verb::Deploy(args) => args.run(&global.client()?).await,
             Verb::Reboot(args) => args.run(&global.client()?).await,
             Verb::Power(args) => args.run(&global.client()?).await,
@@ -139,6 +151,7 @@ impl Kadence {
             Verb::Cancel(args) => args.run(&global.client()?).await,
             Verb::Continue(args) => args.run(&global.client()?).await,
             Verb::Abort(args) => args.run(&global.client()?).await,
+            Verb::Retry(args) => args.run(&global.client()?).await,
         }
     }
 }
@@ -185,9 +198,27 @@ mod tests {
 
     #[test]
     fn the_help_of_every_verb_ends_with_an_example() {
-        for verb in Kadence::command().get_subcommands().filter(|verb| verb.get_name() != "lab") {
+        fn check(verb: &clap::Command) {
             let help = verb.clone().render_long_help().to_string();
-            assert!(help.contains("Example:\n  kadence "), "{}: {help}", verb.get_name());
+            let helps = help.contains("Example:\n  kadence ");
+            assert!(helps || verb.is_hide_set(), "{}: {help}", verb.get_name());
+            verb.get_subcommands().for_each(check);
+        }
+        Kadence::command().get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn every_verb_that_tells_something_can_tell_it_as_json() {
+        let command = Kadence::command();
+        // The service tells by its log, which has a switch of its own.
+        let verbs = command.get_subcommands().filter(|verb| verb.get_name() != "serve");
+        let has = |verb: &clap::Command| {
+            verb.get_arguments().any(|argument| argument.get_long() == Some("json"))
+        };
+        for verb in verbs.filter(|verb| verb.get_name() != "lab") {
+            let mut inside = verb.get_subcommands().peekable();
+            let each = inside.peek().is_some() && inside.all(has);
+            assert!(has(verb) || each, "{}", verb.get_name());
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use super::Failure;
 use crate::{
-    client::{Client, ClientError, Followed, Outcome, Printer, Screen, follow, tell},
+    client::{
+        Client, ClientError, Followed, Lines, Outcome, Printer, Screen, follow, follow_from, tell,
+    },
     types::{Common, Created, Kind, Poll},
 };
 use clap::Args;
@@ -154,7 +156,7 @@ impl<R: Serialize> Started<'_, R> {
             loop {
                 tokio::select! {
                     poll = &mut following => break Ok(poll?),
-                    _ = interrupts.recv() => match ask(&screen, interrupts).await {
+                    _ = interrupts.recv() => match ask(self.kind, &screen, interrupts).await {
                         Choice::Watch => {}
                         choice => break Err(choice),
                     },
@@ -224,10 +226,21 @@ fn title(followed: &Followed) -> String {
     format!("{kind} {}", followed.wid)
 }
 
-/// Ends an operation that runs, forgets one that has ended.
+/// Ends an operation that runs, forgets one that has ended. One that is kept until its nodes are in a
+/// state that is known is watched until then, and forgotten.
 pub(super) async fn cancel(client: &Client, followed: &Followed) -> Result<(), ClientError> {
-    let path = format!("/{}/{}", followed.kind.path(), followed.wid);
-    client.send_text(Method::DELETE, &path, &json!({})).await.map(drop)
+    let Followed { kind, wid } = followed;
+    let cursor = client.logs(*kind, wid, 0).await?.next;
+    let path = format!("/{}/{wid}", kind.path());
+    let nothing = json!({});
+    let delete = || client.send_text(Method::DELETE, &path, &nothing);
+    delete().await?;
+    match follow_from(client, followed, &mut Lines, cursor).await {
+        Ok(_) => delete().await.map(drop),
+        // It was not kept.
+        Err(ClientError::Refused { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Why an operation broke off: the service answers the question with the error itself.
@@ -249,12 +262,14 @@ enum Choice {
 }
 
 /// Asks the person; without one the operation is cancelled.
-async fn ask(screen: &Screen, interrupts: &mut Signal) -> Choice {
+async fn ask(kind: Kind, screen: &Screen, interrupts: &mut Signal) -> Choice {
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return Choice::Cancel;
     }
     screen.hide();
-    tell("\nCancel the deployment (c), leave it running and go (l), or go on watching (Enter)?");
+    tell(&format!(
+        "\nCancel the {kind} (c), leave it running and go (l), or go on watching (Enter)?"
+    ));
     let (sender, answer) = tokio::sync::oneshot::channel();
     // A thread of its own: a read of standard input cannot be taken back.
     std::thread::spawn(move || {

@@ -33,9 +33,19 @@ pub async fn follow(
     followed: &Followed,
     view: &mut dyn View,
 ) -> Result<Poll, ClientError> {
+    follow_from(client, followed, view, 0).await
+}
+
+/// The same, with the messages from `cursor` on.
+pub async fn follow_from(
+    client: &Client,
+    followed: &Followed,
+    view: &mut dyn View,
+    cursor: usize,
+) -> Result<Poll, ClientError> {
     // The stream first: whatever happens after it is open cannot be missed.
     let events = client.events(&followed.wid).await.ok();
-    let mut follow = Follow { client, followed, view, events, cursor: 0, silent: 0, named: false };
+    let mut follow = Follow { client, followed, view, events, cursor, silent: 0, named: false };
     loop {
         match follow.look().await {
             Ok(poll) if poll.done => return Ok(poll),

@@ -22,7 +22,7 @@ mod tracker;
 pub use error::ClientError;
 pub use events::Events;
 pub use export::{Export, Serving};
-pub use follow::{Followed, follow};
+pub use follow::{Followed, follow, follow_from};
 pub use http::{Client, LogPage, kind_of};
 pub use outcome::Outcome;
 pub use print::{Printer, tell, write_out};

@@ -1,10 +1,10 @@
 //! How an operation ended.
 
 use super::{Client, ClientError, Followed};
-use crate::types::{Kind, NodeStatus};
+use crate::types::{Advice, Kind, NodeStatus, advice};
 use automata::ranges::natural_order;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The end of an operation: the document that `--json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ impl Outcome {
             let mut failed: Vec<_> = self.ko.iter().collect();
             failed.sort_by(|a, b| natural_order(a.0, b.0));
             lines.extend(failed.into_iter().map(|(node, reason)| format!("{node} ({reason})")));
+            let hints: BTreeSet<_> = self.ko.values().filter_map(|reason| advice(reason)).collect();
+            lines.extend(hints.iter().map(|Advice { text, .. }| format!("hint: {text}")));
         }
         lines.iter().fold(String::new(), |text, line| text + line + "\n")
     }
@@ -117,6 +119,15 @@ mod tests {
             outcome.text(Kind::Deploy),
             "The deployment is successful on nodes\nn-2\nn-10\nThe deployment failed on nodes\nn-3 (Power-Off: broken)\nn-4 (discarded: another operation holds it)\n"
         );
+    }
+
+    #[test]
+    fn what_helps_is_said_once() {
+        let full = || status("ko", Some("tar: No space left on device"));
+        let state = BTreeMap::from([("n-1".into(), full()), ("n-2".into(), full())]);
+        let text = Outcome::of("D-1", state, Vec::new()).text(Kind::Deploy);
+        assert!(text.ends_with("\nhint: use a smaller image, or a larger partition\n"), "{text}");
+        assert_eq!(text.matches("hint:").count(), 1);
     }
 
     #[test]

@@ -54,10 +54,11 @@ impl View for DataLines {
 pub struct Screen(Option<MultiProgress>);
 
 impl Screen {
-    /// The terminal, if standard error is one.
+    /// The terminal, if standard error is one that can draw. On others (`TERM=dumb`) bars
+    /// would show nothing, messages neither.
     pub fn new() -> Self {
-        let terminal = stderr().is_terminal();
-        Self(terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())))
+        let area = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        Self((stderr().is_terminal() && !area.is_hidden()).then_some(area))
     }
 
     /// A view that suits it.

@@ -87,6 +87,11 @@ impl Tracker {
                 });
                 vec![name.clone()]
             }
+            EventBody::NodeLeft { node: name, state } => {
+                let node = self.nodes.entry(name.clone()).or_default();
+                node.ended = Some(state.clone());
+                vec![name.clone()]
+            }
             EventBody::StepEnded { .. } | EventBody::Message { .. } | EventBody::Ended { .. } => {
                 Vec::new()
             }

@@ -1,10 +1,11 @@
 //! The fields of a description and their rules.
 
-use super::{Invalid, fields::Fields};
+use super::{Invalid, fields::Fields, without_password};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Who sees an environment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Visibility {
     /// Everyone.
     Public,
@@ -15,7 +16,7 @@ pub enum Visibility {
 }
 
 /// What is booted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OsKind {
     /// A Linux kernel.
     Linux,
@@ -37,7 +38,7 @@ impl OsKind {
 }
 
 /// What an image is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageKind {
     /// An archive of a root file system.
     Tar,
@@ -48,7 +49,7 @@ pub enum ImageKind {
 }
 
 /// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compression {
     /// gzip.
     Gzip,
@@ -74,7 +75,7 @@ impl Compression {
 }
 
 /// The image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Where it is.
     pub file: String,
@@ -87,7 +88,7 @@ pub struct Image {
 }
 
 /// An archive with a script, unpacked and run in the deployment system.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archive {
     /// Where it is.
     pub file: String,
@@ -95,10 +96,12 @@ pub struct Archive {
     pub compression: Compression,
     /// Path inside the archive, with arguments; none: unpack only.
     pub script: Option<String>,
+    /// SHA-256 it had when the environment was recorded, where that is known.
+    pub sha256: Option<String>,
 }
 
 /// How it boots.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
     /// Path of the kernel inside the image.
     pub kernel: String,
@@ -113,7 +116,7 @@ pub struct Boot {
 }
 
 /// A checked description.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// Its name.
     pub name: String,
@@ -146,6 +149,14 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The references of its image and its post-install archives, each with the digest that
+    /// the file must have.
+    pub fn digests(&mut self) -> impl Iterator<Item = (&str, &mut Option<String>)> {
+        let archives = self.postinstalls.iter_mut().flatten();
+        let archives = archives.map(|one| (one.file.as_str(), &mut one.sha256));
+        std::iter::once((self.image.file.as_str(), &mut self.image.sha256)).chain(archives)
+    }
+
     /// Checks a description and builds the environment. The first mistake ends it.
     pub fn parse(map: &Map<String, Value>) -> Result<Self, Invalid> {
         let fields = Fields::new(map, "");
@@ -174,6 +185,15 @@ impl Environment {
         unused.extend(boot_fields.iter().flat_map(Fields::unused));
         unused.retain(|name| !LATER.contains(&name.as_str()));
         Ok(Self { unused, ..environment })
+    }
+
+    /// The same without the passwords that addresses of its files may hold.
+    #[must_use]
+    pub fn without_passwords(mut self) -> Self {
+        let archives = self.preinstall.iter_mut().chain(self.postinstalls.iter_mut().flatten());
+        let files = archives.map(|archive| &mut archive.file).chain([&mut self.image.file]);
+        files.for_each(|file| *file = without_password(file));
+        self
     }
 
     /// A tar image must say what to boot and on which filesystem.
@@ -237,6 +257,7 @@ fn archive(fields: &Fields<'_>) -> Result<Archive, Invalid> {
         file: fields.text("archive")?,
         compression: fields.choice("compression", &Compression::STREAMS, None)?,
         script: (script != "none").then_some(script),
+        sha256: None,
     })
 }
 

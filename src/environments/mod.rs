@@ -15,7 +15,7 @@ mod reference;
 pub use description::{
     Archive, Boot, Compression, Environment, Image, ImageKind, OsKind, Visibility,
 };
-pub use reference::FileRef;
+pub use reference::{FileRef, without_password};
 
 /// A description that cannot be used: the field and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,19 +1,45 @@
 //! One reference of a request made a local file.
 
-use super::http::{self, WebFile};
+use super::{
+    Depot, Grabbed,
+    http::{self, WebFile},
+};
 use crate::{
     environments::FileRef,
     types::{Code, Problem},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE};
-use cache::{Cache, CacheError, Key, Lease, LocalFile, Priority, Request, Source};
-use std::{io, sync::Arc};
+use cache::{Cache, CacheError, Digest, Key, LocalFile, Priority, Request, Source};
+use serde::{Deserialize, Serialize};
+use std::{fmt, io, sync::Arc};
+
+/// What a file is to its operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tag {
+    /// Public keys of the user.
+    Key,
+    /// The image.
+    Tarball,
+    /// A post-install archive.
+    Postinstall,
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Tarball => "tarball",
+            Self::Postinstall => "postinstall",
+        })
+    }
+}
 
 /// Which file of the operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct What {
-    /// What it is: `key`, `tarball`, `postinstall`.
-    pub tag: &'static str,
+    /// What it is.
+    pub tag: Tag,
     /// Where it is.
     pub file: FileRef,
     /// What it belongs to: `<environment>/<version>`, or the operation's id.
@@ -26,10 +52,10 @@ pub struct What {
     pub most: Option<u64>,
 }
 
-/// Grabs files for one operation. The leases end with the operation.
+/// Grabs files for one operation. What it grabbed stays there as long as the operation.
 pub struct Grabber {
     /// Where they are kept.
-    pub cache: Arc<Cache>,
+    pub depot: Arc<dyn Depot>,
     /// Id of the operation.
     pub wid: String,
     /// Who asked for it.
@@ -39,28 +65,19 @@ pub struct Grabber {
 }
 
 impl Grabber {
-    /// Whether the file of `what` can be had, without fetching it: its size, bytes.
+    /// Whether the file of `what` can be had; see [`Depot::look`].
     pub async fn look(&self, what: &What) -> Result<u64, Problem> {
-        self.source(what).await.map(|source| source.size())
+        self.depot.look(self, what).await
     }
 
-    /// The file of `what`, on this machine. Error 5 if it cannot be had or is not what it
-    /// should be, 21 and 22 from the cache.
-    pub async fn grab(&self, what: &What) -> Result<Lease, Problem> {
-        let source = self.source(what).await?;
-        let digest = what.sha256.as_deref().map(str::parse).transpose();
-        let request = Request {
-            key: Key {
-                origin: what.file.to_string(),
-                owner: self.user.clone(),
-                version: what.version.clone(),
-                tag: what.tag.to_owned(),
-            },
-            priority: what.priority,
-            wid: self.wid.clone(),
-            digest: digest.map_err(|why| Problem::new(Code::InvalidFile, why))?,
-        };
-        self.cache.get(&request, &*source).await.map_err(|error| problem(&error))
+    /// The file of `what`; see [`Depot::grab`].
+    pub async fn grab(&self, what: &What) -> Result<Grabbed, Problem> {
+        self.depot.grab(self, what).await
+    }
+
+    /// The file of `what` as it was before a restart; see [`Depot::grab_again`].
+    pub async fn grab_again(&self, what: &What, had: &Digest) -> Result<Grabbed, Problem> {
+        self.depot.grab_again(self, what, had).await
     }
 
     async fn source(&self, what: &What) -> Result<Box<dyn Source>, Problem> {
@@ -70,10 +87,7 @@ impl Grabber {
             FileRef::Web(url) => web(url).await,
             FileRef::Client(path) => web(&self.exported(path)?).await,
         };
-        let source = opened.map_err(|why| {
-            Problem::new(Code::InvalidFile, format!("Unable to grab the file {file} ({why})"))
-                .hint("check the address, and whether the service may read what is there")
-        })?;
+        let source = opened.map_err(|why| unreadable(file, &why))?;
         match what.most {
             Some(most) if source.size() > most => Err(Problem::new(
                 Code::InvalidFile,
@@ -101,6 +115,59 @@ impl Grabber {
     }
 }
 
+#[async_trait::async_trait]
+impl Depot for Cache {
+    async fn look(&self, grabber: &Grabber, what: &What) -> Result<u64, Problem> {
+        grabber.source(what).await.map(|source| source.size())
+    }
+
+    async fn grab(&self, grabber: &Grabber, what: &What) -> Result<Grabbed, Problem> {
+        let source = grabber.source(what).await?;
+        let digest = what.sha256.as_deref().map(str::parse).transpose();
+        let request = Request {
+            key: Key {
+                origin: what.file.to_string(),
+                owner: grabber.user.clone(),
+                version: what.version.clone(),
+                tag: what.tag.to_string(),
+            },
+            priority: what.priority,
+            wid: grabber.wid.clone(),
+            digest: digest.map_err(|why| Problem::new(Code::InvalidFile, why))?,
+        };
+        let lease = self.get(&request, &*source).await.map_err(|error| problem(&error))?;
+        Ok(lease.into())
+    }
+
+    async fn grab_again(
+        &self,
+        grabber: &Grabber,
+        what: &What,
+        had: &Digest,
+    ) -> Result<Grabbed, Problem> {
+        let found = self.find(had, &grabber.wid).await.map_err(|error| problem(&error))?;
+        if let Some(lease) = found {
+            return Ok(lease.into());
+        }
+        let known = What { sha256: Some(had.to_string()), ..what.clone() };
+        Depot::grab(self, grabber, &known).await
+    }
+
+    fn release(&self, wid: &str) {
+        Self::release(self, wid);
+    }
+
+    fn tidy(&self) -> Result<(), Problem> {
+        self.clean(Priority::Anonymous).map(drop).map_err(|error| problem(&error))
+    }
+}
+
+/// The error of a file that cannot be had.
+pub(super) fn unreadable(file: impl fmt::Display, why: &io::Error) -> Problem {
+    Problem::new(Code::InvalidFile, format!("Unable to grab the file {file} ({why})"))
+        .hint("check the address, and whether the service may read what is there")
+}
+
 async fn web(url: &str) -> io::Result<Box<dyn Source>> {
     let client = http::client()?;
     WebFile::new(&client, url).await.map(|file| Box::new(file) as _)
@@ -119,7 +186,7 @@ fn problem(error: &CacheError) -> Problem {
     let problem = Problem::new(code, text);
     match error {
         CacheError::DigestMismatch { .. } => {
-            problem.hint("bring image/sha256 up to date, or the file back to what it was")
+            problem.hint("bring image/sha256 up to date (a recorded environment: delete it and add it again), or the file back to what it was")
         }
         _ => problem,
     }

@@ -1,8 +1,8 @@
 //! `kadence lab …`: the command line of the lab.
 
 use super::{
-    BootDevice, DEFAULT_NAME, Guest, LabError, LabStatus, Numbers, Place, Plan, PowerOp, Subnet,
-    Wishes,
+    BootDevice, DEFAULT_NAME, Dhcp, Guest, LabError, LabStatus, Loader, Numbers, Place, Plan,
+    PowerOp, Subnet, Wishes,
     control::{Answer, Request, ask},
     demo, down,
     error::Context,
@@ -23,6 +23,10 @@ use std::{
 
 /// A lab of virtual machines with BMCs, in a network namespace of its own.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  kadence lab up -n 3\n  kadence lab config --dir lab-config\n  \
+                        kadence lab exec kadence serve --config-dir lab-config\n  kadence lab down"
+)]
 pub struct LabArgs {
     /// Name of the lab and of its network namespace [default: kadence-lab, of the demonstration
     /// kadence-demo]
@@ -38,23 +42,29 @@ pub struct LabArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make the lab: nodes with empty disks, switched off, with BMCs that listen.
+    #[command(after_help = "Example:\n  kadence lab up -n 3 --uefi 2 --redfish 2-3")]
     Up(UpArgs),
     /// Install an image on the nodes of a lab, prove it, take everything down.
+    #[command(after_help = "Example:\n  kadence lab demo --nodes 1 --json report.json")]
     Demo(demo::DemoArgs),
     /// Take the lab down: processes, namespace, disks.
+    #[command(after_help = "Example:\n  kadence lab down")]
     Down,
     /// Show the nodes and what runs beside them.
+    #[command(after_help = "Example:\n  kadence lab status --json")]
     Status {
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
     /// Attach to the serial port of a node; Ctrl-] leaves.
+    #[command(after_help = "Example:\n  kadence lab console node-1")]
     Console {
         /// The node: 1, node-1 or node-1.lab.
         node: String,
     },
     /// Log in to a node as root with the key of the lab's user, or run a command on it.
+    #[command(after_help = "Example:\n  kadence lab ssh node-1 cat /etc/os-release")]
     Ssh {
         /// The node.
         node: String,
@@ -63,12 +73,14 @@ enum Verb {
         command: Vec<OsString>,
     },
     /// Write the configuration with which `kadence serve` runs in the lab.
+    #[command(after_help = "Example:\n  kadence lab config --dir lab-config")]
     Config {
         /// Where to [default: config in the lab's state directory]
         #[arg(long)]
         dir: Option<PathBuf>,
     },
     /// Run a command in the lab's namespace; `kadence` is this program.
+    #[command(after_help = "Example:\n  kadence lab exec kadence deploy -e debian -m node-1 -k")]
     Exec {
         /// The command.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
@@ -128,6 +140,18 @@ pub struct Shape {
     /// Nodes with an AHCI disk and an e1000e card instead of virtio.
     #[arg(long, value_name = "LIST", default_value = "")]
     ahci: Numbers,
+    /// Nodes whose installed system is booted from kernel to kernel, not through the firmware.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    kexec: Numbers,
+    /// BIOS nodes whose disk gets a partition table of DOS instead of GPT.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    msdos: Numbers,
+    /// What nodes load first from the network.
+    #[arg(long, value_enum, default_value_t)]
+    loader: Loader,
+    /// Who tells nodes their addresses: the service, or a server beside it.
+    #[arg(long, value_enum, default_value_t)]
+    dhcp: Dhcp,
     /// Memory of each node, MiB.
     #[arg(long, value_name = "MB", default_value_t = 768, value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
     memory: u32,
@@ -137,13 +161,35 @@ pub struct Shape {
     /// The first two bytes of all addresses.
     #[arg(long, value_name = "A.B", default_value = "10.77")]
     subnet: Subnet,
+    /// Folder of the deployment system, vmlinuz and initrd.img [default: what ramdisk/build made]
+    #[arg(long, value_name = "DIR", value_parser = absolute)]
+    deployment_system: Option<PathBuf>,
+}
+
+/// The lab's own process has another working directory.
+fn absolute(path: &str) -> std::io::Result<PathBuf> {
+    std::path::absolute(path)
 }
 
 impl Shape {
     /// A lab of `nodes` such nodes.
     pub(super) fn wishes(&self, nodes: u8) -> Wishes {
-        let Self { uefi, redfish, dead_bmc, ahci, memory, disk, subnet } = self.clone();
-        Wishes { nodes, uefi, redfish, dead_bmc, ahci, memory, disk, subnet }
+        let one = self.clone();
+        Wishes {
+            nodes,
+            uefi: one.uefi,
+            redfish: one.redfish,
+            dead_bmc: one.dead_bmc,
+            ahci: one.ahci,
+            kexec: one.kexec,
+            msdos: one.msdos,
+            loader: one.loader,
+            dhcp: one.dhcp,
+            memory: one.memory,
+            disk: one.disk,
+            subnet: one.subnet,
+            deployment_system: one.deployment_system,
+        }
     }
 }
 

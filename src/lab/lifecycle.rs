@@ -10,7 +10,6 @@ use super::{
     qemu::{NodeFiles, OVMF_CODE, OVMF_VARS},
     services::python,
 };
-use crate::nodes::Firmware;
 use std::{fs::File, path::Path, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -154,7 +153,7 @@ fn check_installed(plan: &Plan) -> Result<(), LabError> {
         "ipmi_sim",
     ])?;
     let mut files = vec![("/usr/lib/ipxe/qemu/pxe-virtio.rom".into(), "package ipxe-qemu")];
-    if plan.guests.iter().any(|guest| guest.firmware == Firmware::Uefi) {
+    if plan.has_uefi() {
         files.extend([OVMF_CODE, OVMF_VARS].map(|path| (path.into(), "package ovmf")));
     }
     if plan.guests.iter().any(|guest| guest.bmc == super::BmcKind::Redfish && !guest.dead_bmc) {

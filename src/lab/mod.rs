@@ -19,6 +19,7 @@ mod error;
 mod inside;
 mod ipmi;
 mod keeper;
+mod kind;
 mod lifecycle;
 mod machine;
 mod network;
@@ -34,13 +35,11 @@ mod terminal;
 pub use accel::probe as probe_accel;
 pub use control::{LabStatus, NodeStatus, PowerOp, ServiceStatus};
 pub use error::LabError;
+pub use kind::{Accel, BmcKind, BootWay, Dhcp, Hardware, Label, Loader};
 pub use lifecycle::{down, up};
 pub use network::BRIDGE;
 pub use place::{DEFAULT_NAME, Place, cache_dir};
-pub use plan::{
-    Accel, BMC_USER, BmcKind, Guest, Hardware, MAX_NODES, Numbers, Plan, REDFISH_PORT, Subnet,
-    Wishes,
-};
+pub use plan::{BMC_USER, Guest, MAX_NODES, Numbers, Plan, REDFISH_PORT, Subnet, Wishes};
 pub use qemu::BootDevice;
 pub use settings::write_config;
 

@@ -3,13 +3,16 @@
 //! BMC addresses are on the loopback interface, so that each BMC has an address
 //! of its own and the standard port. The address of a dead BMC is routed to the
 //! bridge, where nobody answers for it: a client sees what it sees of a BMC
-//! without power.
+//! without power. Where the service does not lend the addresses, the server that
+//! does is in a namespace of its own on the same bridge, as on a machine beside.
 
-use super::{LabError, Place, Plan, error::Context, process::run};
+use super::{Dhcp, LabError, Place, Plan, error::Context, process::run};
 use std::{fmt::Write, time::Duration};
 
 /// Name of the bridge inside the namespace.
 pub const BRIDGE: &str = "br0";
+/// Interface of the server beside, in its namespace.
+pub(super) const BESIDE: &str = "eth0";
 /// Limit of one `ip` command; hundreds of interfaces take about a second.
 const IP_LIMIT: Duration = Duration::from_secs(30);
 /// Switches of the namespace. No IPv6 but on the bridge, where router advertisements keep iPXE from waiting 14 s.
@@ -19,6 +22,11 @@ const SYSCTLS: [&str; 4] = [
     "net.ipv6.conf.br0.disable_ipv6=0",
     "net.ipv6.conf.br0.accept_dad=0",
 ];
+
+/// The namespace of the server that lends addresses where the service does not.
+pub(super) fn beside(place: &Place) -> String {
+    format!("{}-dhcp", place.name())
+}
 
 /// Makes the namespace, which must not exist, and all that is in it.
 pub(super) async fn make(place: &Place, plan: &Plan) -> Result<(), LabError> {
@@ -30,24 +38,49 @@ pub(super) async fn make(place: &Place, plan: &Plan) -> Result<(), LabError> {
     sysctl.extend(SYSCTLS);
     run("ip", &sysctl, "", IP_LIMIT).await?;
     run("ip", &inside, &batch(plan), IP_LIMIT).await?;
+    if plan.dhcp == Dhcp::Proxy {
+        let beside = beside(place);
+        run("ip", &["netns", "add", &beside], "", IP_LIMIT).await?;
+        let link = format!(
+            "link add beside type veth peer name {BESIDE} netns {beside}\nlink set beside master {BRIDGE} up\n"
+        );
+        run("ip", &inside, &link, IP_LIMIT).await?;
+        let address = plan.subnet.beside();
+        let text = format!("addr add {address}/24 dev {BESIDE}\nlink set {BESIDE} up\n");
+        run("ip", &["-n", &beside, "-batch", "-"], &text, IP_LIMIT).await?;
+    }
     Ok(())
 }
 
-/// Is there a namespace of this name?
-pub(super) async fn exists(place: &Place) -> Result<bool, LabError> {
+/// The namespaces of the lab that exist.
+async fn namespaces(place: &Place) -> Result<Vec<String>, LabError> {
     let list = run("ip", &["netns", "list"], "", IP_LIMIT).await?;
-    Ok(list.lines().any(|line| line.split_whitespace().next() == Some(place.name())))
+    let there: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let own = [place.name().to_owned(), beside(place)];
+    Ok(own.into_iter().filter(|name| there.contains(&name.as_str())).collect())
 }
 
-/// The processes inside the namespace.
+/// Is there a namespace of the lab?
+pub(super) async fn exists(place: &Place) -> Result<bool, LabError> {
+    namespaces(place).await.map(|found| !found.is_empty())
+}
+
+/// The processes inside the namespaces.
 pub(super) async fn pids(place: &Place) -> Result<Vec<i32>, LabError> {
-    let list = run("ip", &["netns", "pids", place.name()], "", IP_LIMIT).await?;
-    Ok(list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    let mut pids = Vec::new();
+    for name in namespaces(place).await? {
+        let list = run("ip", &["netns", "pids", &name], "", IP_LIMIT).await?;
+        pids.extend(list.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    Ok(pids)
 }
 
-/// Removes the namespace with its interfaces.
+/// Removes the namespaces with their interfaces.
 pub(super) async fn remove(place: &Place) -> Result<(), LabError> {
-    run("ip", &["netns", "del", place.name()], "", IP_LIMIT).await.map(drop)
+    for name in namespaces(place).await? {
+        run("ip", &["netns", "del", &name], "", IP_LIMIT).await?;
+    }
+    Ok(())
 }
 
 /// The `ip -batch` text for the bridge's addresses, the taps and the BMC addresses.

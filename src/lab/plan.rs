@@ -1,9 +1,13 @@
 //! What a lab consists of: its nodes with their hardware and addresses.
 
-use super::{LabError, error::Context};
+use super::{Accel, BmcKind, BootWay, Dhcp, Hardware, LabError, Label, Loader, error::Context};
 use crate::nodes::Firmware;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 /// Most nodes of a lab: node N has the last byte 10 + N, and 255 is the broadcast address.
 pub const MAX_NODES: u8 = 200;
@@ -28,6 +32,11 @@ impl Subnet {
         Ipv4Addr::new(self.0, self.1, 0, 1)
     }
 
+    /// Where another DHCP server is, if there is one.
+    pub(super) fn beside(self) -> Ipv4Addr {
+        Ipv4Addr::new(self.0, self.1, 0, 2)
+    }
+
     fn node(self, number: u8) -> Ipv4Addr {
         Ipv4Addr::new(self.0, self.1, 0, 10 + number)
     }
@@ -50,47 +59,6 @@ impl std::str::FromStr for Subnet {
     }
 }
 
-/// Disk controller and network card of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hardware {
-    /// virtio disk (`/dev/vda`) and virtio network card.
-    #[default]
-    Virtio,
-    /// AHCI disk (`/dev/sda`) and e1000e network card.
-    Ahci,
-}
-
-impl Hardware {
-    /// The disk as Linux names it.
-    pub fn disk(self) -> &'static str {
-        match self {
-            Self::Virtio => "/dev/vda",
-            Self::Ahci => "/dev/sda",
-        }
-    }
-}
-
-/// What speaks at the node's BMC address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BmcKind {
-    /// IPMI 2.0 over LAN, port 623.
-    #[default]
-    Ipmi,
-    /// Redfish over HTTP, port [`REDFISH_PORT`].
-    Redfish,
-}
-
-impl std::fmt::Display for BmcKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Ipmi => "ipmi",
-            Self::Redfish => "redfish",
-        })
-    }
-}
-
 /// One machine of the lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {
@@ -108,6 +76,10 @@ pub struct Guest {
     pub bmc: BmcKind,
     /// Nothing answers at the BMC's address.
     pub dead_bmc: bool,
+    /// How its installed system is booted.
+    pub boot: BootWay,
+    /// How its disk is partitioned.
+    pub label: Label,
 }
 
 impl Guest {
@@ -137,16 +109,6 @@ impl Guest {
     }
 }
 
-/// How QEMU runs the processors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Accel {
-    /// Hardware virtualisation.
-    Kvm,
-    /// Emulation.
-    Tcg,
-}
-
 /// What is asked for; the lists are node numbers.
 #[derive(Clone, Debug)]
 pub struct Wishes {
@@ -160,12 +122,23 @@ pub struct Wishes {
     pub dead_bmc: Numbers,
     /// The nodes with an AHCI disk and an e1000e card.
     pub ahci: Numbers,
+    /// The nodes that are booted from kernel to kernel.
+    pub kexec: Numbers,
+    /// The nodes whose disk has the partition table of DOS.
+    pub msdos: Numbers,
+    /// What nodes load first.
+    pub loader: Loader,
+    /// Who tells them their addresses.
+    pub dhcp: Dhcp,
     /// Memory of each node, MiB.
     pub memory: u32,
     /// Size of each disk, as `qemu-img` reads it.
     pub disk: String,
     /// The addresses.
     pub subnet: Subnet,
+    /// Folder of the deployment system, `vmlinuz` and `initrd.img`; without it the one that
+    /// `ramdisk/build` makes.
+    pub deployment_system: Option<PathBuf>,
 }
 
 /// A lab as it is built; kept in its state directory.
@@ -181,6 +154,13 @@ pub struct Plan {
     pub disk: String,
     /// How QEMU runs.
     pub accel: Accel,
+    /// What nodes load first.
+    pub loader: Loader,
+    /// Who tells them their addresses.
+    pub dhcp: Dhcp,
+    /// Folder of the deployment system, if it is not that of `ramdisk/build`.
+    #[serde(default)]
+    pub deployment_system: Option<PathBuf>,
     /// The machines, by number.
     pub guests: Vec<Guest>,
 }
@@ -198,14 +178,40 @@ impl Plan {
         if wishes.disk.len() - digits.len() != 1 || digits.parse::<u32>().is_err() {
             return refuse("disk size", wishes.disk.clone(), "a number and M, G or T, as in 4G");
         }
-        for list in [&wishes.uefi, &wishes.redfish, &wishes.dead_bmc, &wishes.ahci] {
+        let Wishes { uefi, redfish, dead_bmc, ahci, kexec, msdos, .. } = wishes;
+        for list in [uefi, redfish, dead_bmc, ahci, kexec, msdos] {
             if let Some(number) = list.beyond(wishes.nodes) {
                 return refuse("node number", number.to_string(), "the lab has no such node");
             }
         }
-        let guests = (1..=wishes.nodes).map(|n| guest(n, wishes)).collect();
-        let (memory, disk) = (wishes.memory, wishes.disk.clone());
-        Ok(Self { name: name.into(), subnet: wishes.subnet, memory, disk, accel, guests })
+        let guests: Vec<Guest> = (1..=wishes.nodes).map(|n| guest(n, wishes)).collect();
+        let uefi = guests.iter().find(|guest| guest.firmware == Firmware::Uefi);
+        if let (Loader::Pxelinux | Loader::Gpxelinux, Some(guest)) = (wishes.loader, uefi) {
+            let reason = "it is a BIOS program and the node has UEFI: take ipxe or grub";
+            return refuse("loader for", guest.name(), reason);
+        }
+        let both = |guest: &&Guest| guest.firmware == Firmware::Uefi && guest.label == Label::Msdos;
+        if let Some(guest) = guests.iter().find(both) {
+            let reason =
+                "the node has UEFI, which boots from GPT: leave it out of one of the lists";
+            return refuse("DOS partition table for", guest.name(), reason);
+        }
+        Ok(Self {
+            name: name.into(),
+            subnet: wishes.subnet,
+            memory: wishes.memory,
+            disk: wishes.disk.clone(),
+            accel,
+            loader: wishes.loader,
+            dhcp: wishes.dhcp,
+            deployment_system: wishes.deployment_system.clone(),
+            guests,
+        })
+    }
+
+    /// Whether a node of this lab has UEFI.
+    pub(super) fn has_uefi(&self) -> bool {
+        self.guests.iter().any(|guest| guest.firmware == Firmware::Uefi)
     }
 
     /// The node called `name`: `3`, `node-3` or `node-3.lab`.
@@ -240,6 +246,8 @@ fn guest(number: u8, wishes: &Wishes) -> Guest {
         hardware: if either(&wishes.ahci) { Hardware::Ahci } else { Hardware::Virtio },
         bmc: if either(&wishes.redfish) { BmcKind::Redfish } else { BmcKind::Ipmi },
         dead_bmc: either(&wishes.dead_bmc),
+        boot: if either(&wishes.kexec) { BootWay::Kexec } else { BootWay::Classical },
+        label: if either(&wishes.msdos) { Label::Msdos } else { Label::Gpt },
     }
 }
 
@@ -294,9 +302,14 @@ pub(super) mod tests {
             redfish: "2-3".parse().unwrap(),
             dead_bmc: Numbers::default(),
             ahci: Numbers::default(),
+            kexec: Numbers::default(),
+            msdos: Numbers::default(),
+            loader: Loader::default(),
+            dhcp: Dhcp::default(),
             memory: 512,
             disk: "4G".into(),
             subnet: Subnet::default(),
+            deployment_system: None,
         }
     }
 
@@ -319,6 +332,10 @@ pub(super) mod tests {
             let wishes = Wishes { disk: disk.into(), ..wishes(3) };
             assert!(Plan::new("x", &wishes, Accel::Tcg).is_err(), "{disk}");
         }
+        let label = Wishes { msdos: "2".parse().unwrap(), ..wishes(3) };
+        assert!(Plan::new("x", &label, Accel::Tcg).unwrap_err().to_string().contains("node-2"));
+        let wishes = Wishes { loader: Loader::Pxelinux, ..wishes(3) };
+        assert!(Plan::new("x", &wishes, Accel::Tcg).unwrap_err().to_string().contains("node-2"));
     }
 
     proptest! {

@@ -17,8 +17,9 @@ const EMULATED_CPU: &str = "Nehalem";
 /// UEFI firmware of Debian's `ovmf`, and its empty variables.
 pub(super) const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 pub(super) const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-/// Code cache of an emulated guest, MiB: QEMU's own choice is a quarter of the guest's memory and more.
-const TCG_CACHE_MB: u32 = 128;
+/// Code cache of an emulated guest, MiB: taken as it fills. With 128 it is full and emptied a dozen times until
+/// a node runs its image, and all code is translated again.
+const TCG_CACHE_MB: u32 = 512;
 
 /// Where a node boots from first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn a_bios_node_has_a_boot_rom_and_boots_the_network_first() {
         let line = line(Accel::Tcg, "", "", BootDevice::Pxe);
-        assert!(line.contains("-accel tcg,thread=multi,tb-size=128 -cpu Nehalem"), "{line}");
+        assert!(line.contains("-accel tcg,thread=multi,tb-size=512 -cpu Nehalem"), "{line}");
         assert!(line.contains("-m 640"), "{line}");
         assert!(
             line.contains("virtio-net-pci,netdev=net,id=nic,mac=52:54:00:77:00:01,bootindex=1 ")

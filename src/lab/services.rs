@@ -1,11 +1,11 @@
 //! The programs beside the nodes: kept running while the lab is up.
 
 use super::{
-    BmcKind, Guest, LabError, Place, Plan,
+    BmcKind, Dhcp, Guest, LabError, Place, Plan,
     control::ServiceStatus,
     error::Context,
     ipmi,
-    network::BRIDGE,
+    network::{BESIDE, BRIDGE, beside},
     place::{cache_dir, write_private},
     plan::{BMC_USER, REDFISH_PORT},
     process::not_started,
@@ -202,6 +202,9 @@ pub(super) fn services(
     password: &str,
 ) -> Result<Vec<Service>, LabError> {
     let mut all = vec![router(place)?];
+    if plan.dhcp == Dhcp::Proxy {
+        all.push(lender(place, plan)?);
+    }
     let alive = |kind| plan.guests.iter().filter(move |g| g.bmc == kind && !g.dead_bmc);
     for guest in alive(BmcKind::Ipmi) {
         let args = ipmi::prepare(place, guest, password)?;
@@ -221,11 +224,32 @@ fn router(place: &Place) -> Result<Service, LabError> {
     let text = format!(
         "port=0\ninterface={BRIDGE}\nbind-interfaces\nleasefile-ro\nenable-ra\ndhcp-range=fd77::,ra-only\nra-param={BRIDGE},low,30,0\n"
     );
-    let conf = place.at("bmcs/router.conf");
-    write_private(&conf, &text)?;
+    let args = dnsmasq(place, "router", &text)?;
+    Ok(Service::new(place, "router", "dnsmasq", args, Ready::Started))
+}
+
+/// A DHCP server that lends the nodes their addresses and knows nothing of booting.
+fn lender(place: &Place, plan: &Plan) -> Result<Service, LabError> {
+    let mut text = format!(
+        "port=0\ninterface={BESIDE}\nbind-interfaces\nleasefile-ro\nlog-dhcp\ndhcp-range={},static,255.255.255.0,1h\n",
+        plan.subnet.beside()
+    );
+    for guest in &plan.guests {
+        text += &format!("dhcp-host={},{},{}\n", guest.mac(), guest.address, guest.name());
+    }
+    let mut args: Vec<String> =
+        ["netns", "exec", &beside(place), "dnsmasq"].map(str::to_owned).into();
+    args.extend(dnsmasq(place, "dhcp", &text)?);
+    Ok(Service::new(place, "dhcp", "ip", args, Ready::Started))
+}
+
+/// Writes `text` as the configuration `name` of a dnsmasq; returns its arguments.
+fn dnsmasq(place: &Place, name: &str, text: &str) -> Result<Vec<String>, LabError> {
+    let conf = place.at("bmcs").join(format!("{name}.conf"));
+    write_private(&conf, text)?;
     let conf = format!("--conf-file={}", conf.display());
     let args = ["--keep-in-foreground", "--log-facility=-", "--user=root", "--pid-file=", &conf];
-    Ok(Service::new(place, "router", "dnsmasq", args.map(str::to_owned).into(), Ready::Started))
+    Ok(args.map(str::to_owned).into())
 }
 
 /// The Python of the lab's virtual environment, which has sushy-tools.

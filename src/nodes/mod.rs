@@ -4,10 +4,11 @@ mod inventory;
 
 pub use inventory::{Inventory, Selection};
 
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
 /// Firmware of a machine: what its boot loader must be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Firmware {
     /// PC BIOS.
@@ -18,7 +19,7 @@ pub enum Firmware {
 }
 
 /// How a machine's power is controlled, besides the commands of its cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bmc {
     /// Which protocol it speaks.
     pub driver: BmcDriver,
@@ -32,8 +33,20 @@ pub struct Bmc {
     pub password_file: std::path::PathBuf,
 }
 
+impl Bmc {
+    /// Where it is, for people: its address, with the port where one is set, and without the
+    /// user and password that someone may have put before an `@`.
+    pub fn place(&self) -> String {
+        let address = self.address.rsplit('@').next().unwrap_or_default();
+        match self.port {
+            Some(port) => format!("{address} port {port}"),
+            None => address.to_owned(),
+        }
+    }
+}
+
 /// Protocol of a BMC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BmcDriver {
     /// IPMI 2.0 over LAN.
     Ipmi,
@@ -42,7 +55,7 @@ pub enum BmcDriver {
 }
 
 /// A machine that is deployed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Fully qualified name.
     pub name: String,

@@ -3,6 +3,7 @@
 use super::{
     Inner,
     create::Installed,
+    journal::unix_time,
     log::{Line, Log, seconds, whole},
     operation::{Operation, Parts},
     record::Record,
@@ -15,30 +16,9 @@ use crate::{
     },
     types::{Code, DeployRequest, EnvironmentRef, Kind, Problem},
 };
-use automata::{JournalError, Status};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::to_raw_value};
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
-};
-
-/// Journal records read at once.
-const PAGE: usize = 4096;
-
-/// What the journal of an operation holds.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Entry {
-    /// What one cluster's automaton was told.
-    Run { cluster: String, record: automata::Record },
-    /// Messages.
-    Lines(Vec<Line>),
-}
+use automata::{SetId, Status};
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -46,56 +26,65 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// The operations the store knows. Those that were under way are marked as broken off,
-/// with the messages that their journals hold.
+/// An operation that was under way when the service was stopped.
+pub(super) struct Unfinished {
+    pub(super) wid: String,
+    pub(super) record: Record,
+    /// What it takes to go on.
+    pub(super) plans: Value,
+}
+
+/// The operations the store knows: those that have ended, and those that have not.
 pub(super) async fn load(
     store: &dyn Store,
-) -> Result<BTreeMap<String, Arc<Operation>>, StoreError> {
-    let mut table = BTreeMap::new();
+) -> Result<(BTreeMap<String, Arc<Operation>>, Vec<Unfinished>), StoreError> {
+    let (mut table, mut unfinished) = (BTreeMap::new(), Vec::new());
     for stored in store.operations().await? {
-        let wid = stored.id.clone();
+        let wid = stored.id;
         let Ok(mut record) = serde_json::from_value::<Record>(stored.result) else {
             tracing::warn!(wid, "this operation was recorded by another version and is left out");
             continue;
         };
-        let unfinished = record.end.is_none();
-        if unfinished {
-            record.lines = lines(store, &wid).await?;
+        if record.end.is_none() {
+            unfinished.push(Unfinished { wid, record, plans: stored.request });
+            continue;
         }
-        let log = Arc::new(Log::with(std::mem::take(&mut record.lines)));
-        let parts = Parts { log, debug: None, watches: Vec::new() };
-        let operation = Operation::new(record, wid.clone(), parts);
-        if unfinished {
-            operation.log.add(0, None, "The service was stopped while this operation ran");
-            operation.end(Some(broken_off()));
-            operation.close();
-            let change = end_change(store, &operation, None).await?;
-            store.commit(change).await?;
-            tracing::warn!(wid, "was under way when the service was stopped");
-        }
-        table.insert(wid, Arc::new(operation));
+        let lines = std::mem::take(&mut record.lines);
+        table.insert(wid.clone(), Arc::new(bare(record, wid, lines)));
     }
-    Ok(table)
+    // In the order in which they began: who took nodes over by force has them again.
+    unfinished.sort_by(|a, b| a.record.start.total_cmp(&b.record.start));
+    Ok((table, unfinished))
+}
+
+/// An operation of which nothing runs: its record and its messages.
+pub(super) fn bare(record: Record, wid: String, lines: Vec<Line>) -> Operation {
+    let log = Arc::new(Log::with(lines));
+    let parts = Parts { log, debug: None, watches: Vec::new(), plans: Value::Null };
+    Operation::new(record, wid, parts)
+}
+
+/// Ends an operation that cannot go on.
+pub(super) async fn give_up(
+    store: &dyn Store,
+    Unfinished { wid, record, .. }: Unfinished,
+    lines: Vec<Line>,
+    why: &str,
+) -> Result<Operation, StoreError> {
+    let operation = bare(record, wid, lines);
+    let text = format!("The service was stopped, and this operation cannot go on: {why}");
+    operation.log.add(0, None, SetId(-1), &text);
+    operation.log.written(usize::MAX);
+    operation.end(Some(broken_off()));
+    operation.close();
+    store.commit(end_change(store, &operation, None).await?).await?;
+    Ok(operation)
 }
 
 /// Why an operation ended that the end of the service broke off.
 pub(super) fn broken_off() -> Problem {
     let text = "the service was stopped while this operation ran: start it again";
     Problem::new(Code::ExecuteError, text)
-}
-
-async fn lines(store: &dyn Store, wid: &str) -> Result<Vec<Line>, StoreError> {
-    let (mut lines, mut since) = (Vec::new(), 0);
-    loop {
-        let page = store.journal(wid, since, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(lines) };
-        since = last.seq;
-        for record in &page {
-            if let Ok(Entry::Lines(more)) = serde_json::from_str(record.body.get()) {
-                lines.extend(more);
-            }
-        }
-    }
 }
 
 /// Writes an operation down before it begins.
@@ -165,7 +154,7 @@ fn stored(operation: &Operation) -> Result<OperationRecord, StoreError> {
         nodes: operation.nodes.clone(),
         created: whole(record.start),
         ended: record.end.map(whole),
-        request: Value::Null,
+        request: operation.plans(),
         result: serde_json::to_value(&record)
             .map_err(|why| StoreError::Encode { tree: Tree::Operations, why: Arc::new(why) })?,
     })
@@ -178,7 +167,7 @@ fn node(
     environment: Option<StoredRef>,
 ) -> NodeRecord {
     let (node, user) = (name.to_owned(), operation.user.clone());
-    NodeRecord { node, state, user, environment, date: now_ms() / 1000 }
+    NodeRecord { node, state, user, environment, date: unix_time().as_secs() }
 }
 
 fn statistics(operation: &Operation) -> Vec<StatRow> {
@@ -257,53 +246,4 @@ pub(super) async fn environment(
             Err(Problem::parameter(Code::InvalidEnvironment, "environment/kind", why))
         }
     }
-}
-
-/// The journal of one cluster's part: what its automaton was told, and with it the messages.
-pub(super) struct Journal {
-    store: Arc<dyn Store>,
-    wid: String,
-    cluster: String,
-    log: Arc<Log>,
-    /// How many messages are written down already, by any part of the operation.
-    written: Arc<AtomicUsize>,
-}
-
-impl Journal {
-    pub(super) fn new(store: Arc<dyn Store>, operation: &Operation, cluster: &str) -> Self {
-        Self {
-            store,
-            wid: operation.wid.clone(),
-            cluster: cluster.to_owned(),
-            log: Arc::clone(&operation.log),
-            written: Arc::clone(&operation.written),
-        }
-    }
-}
-
-#[async_trait::async_trait]
-impl automata::Journal for Journal {
-    async fn append(&self, records: &[automata::Record]) -> Result<(), JournalError> {
-        let failed = |error: serde_json::Error| JournalError::caused("a record", error);
-        let mut change = Change::new();
-        for record in records {
-            let entry = Entry::Run { cluster: self.cluster.clone(), record: record.clone() };
-            change = change.append(&self.wid, now_ms(), to_raw_value(&entry).map_err(failed)?);
-        }
-        let cursor = self.written.load(Ordering::Acquire);
-        let (lines, next) = self.log.since(cursor, u8::MAX, None);
-        // Two parts may write at once: whoever moves the cursor writes the lines.
-        let moved =
-            self.written.compare_exchange(cursor, next, Ordering::AcqRel, Ordering::Acquire);
-        if moved.is_ok() && !lines.is_empty() {
-            let entry = Entry::Lines(lines);
-            change = change.append(&self.wid, now_ms(), to_raw_value(&entry).map_err(failed)?);
-        }
-        self.store.commit(change).await.map_err(|error| JournalError::caused("the store", error))
-    }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

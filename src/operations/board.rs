@@ -1,11 +1,12 @@
 //! Where each node of an operation is, and how long it took to get there.
 
-use crate::types::{NodeStatus, StatusTree, StepStatus};
-use automata::{Failures, Location, NodeId, NodeSet, Path, Status};
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
+use crate::{
+    steps::Undone,
+    types::{NodeStatus, StatusTree, StepStatus},
 };
+use automata::{Failures, Location, NodeId, NodeSet, Path, Status};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
 
 /// Macro-steps of a workflow: the columns of the statistics.
 pub(crate) const POSITIONS: usize = 3;
@@ -25,6 +26,14 @@ pub(crate) struct Place {
     pub(crate) started: bool,
     /// How it ended.
     pub(crate) ended: Option<Status>,
+    /// Why it failed for good, if it did.
+    pub(crate) failed: Option<String>,
+    /// It was under way when the operation was broken off.
+    pub(crate) broken_off: bool,
+    /// What became of it then.
+    pub(crate) undone: Option<Undone>,
+    /// It waits at a breakpoint.
+    paused: bool,
     /// Its way through the macro-steps.
     pub(crate) columns: [Column; POSITIONS],
     since: Option<Instant>,
@@ -70,6 +79,7 @@ impl Board {
         for id in nodes {
             let place = self.place_mut(id);
             place.started = true;
+            place.paused = false;
             match inner {
                 None => {
                     if let Some(column) = place.columns.get_mut(outer.position as usize) {
@@ -85,6 +95,18 @@ impl Board {
                 }
             }
         }
+    }
+
+    /// `nodes` wait at a breakpoint until they are told to go on or given up.
+    pub(crate) fn pause(&mut self, nodes: &NodeSet) {
+        for id in nodes {
+            self.place_mut(id).paused = true;
+        }
+    }
+
+    /// Whether a node waits at a breakpoint.
+    pub(crate) fn has_paused(&self) -> bool {
+        self.nodes.iter().any(|place| place.paused && place.ended.is_none())
     }
 
     /// `nodes` left `path`, which took `elapsed`.
@@ -129,6 +151,7 @@ impl Board {
                 Status::Ko => {
                     place.status.state = "ko".into();
                     let reason = reasons.get(&id).map(ToString::to_string);
+                    place.failed.clone_from(&reason);
                     place.status.error = place.status.error.take().or(reason);
                 }
                 Status::Ok | Status::Brk => {

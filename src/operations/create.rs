@@ -2,26 +2,27 @@
 
 use super::{
     Inner, archive,
+    journal::{Chapter, Pen},
     log::{Log, seconds},
     operation::{Operation, Parts},
     order::{self, Order},
+    part::{self, Part},
+    plans::Plans,
     record::{Footprint, Record},
-    run::{self, Job, Part},
-    watch::Watch,
+    run::{self, Job},
 };
 use crate::{
     environments::Environment,
     files::{Grabber, What},
     nodes::{Node, Selection},
-    steps::{Files, Run},
     store::NodeState,
     types::{
         Code, Common, Created, DeployRequest, EnvironmentRef, Kind, PowerRequest, Problem,
         RebootKind, RebootRequest,
     },
-    workflows::{self, Unplannable},
 };
-use automata::ranges;
+use automata::{SetId, ranges};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock, PoisonError},
@@ -87,7 +88,7 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     };
     let files = run::files(&asked, &wid, installed.as_ref())?;
     let grabber = Grabber {
-        cache: Arc::clone(&inner.means.cache),
+        depot: Arc::clone(&inner.means.depot),
         wid: wid.clone(),
         user: asked.user.clone(),
         client: common.client.clone(),
@@ -106,13 +107,20 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
         orders = self::orders(inner, &asked, &free, installed.as_ref())?;
     }
     let record = record(&asked, level, installed.as_ref(), &orders, &nodes);
-    let draft = Draft { inner, wid, record, debug: common.debug, notes };
-    let Assembled { operation, parts, notes } = draft.assemble(orders, &busy)?;
-    let job = Job { parts, grabber, files, keep: common.keep, reservation };
+    let Common { client, keep, debug, .. } = common;
+    let plans = Plans { orders, files, client, keep, debug };
+    let draft = Draft { inner, wid, record, stored: stored(&plans)?, notes, again: false };
+    let Assembled { operation, parts, notes } = draft.assemble(plans.orders, debug, &busy)?;
+    let files = run::Wanted::new(plans.files);
+    let job = Job { parts, grabber, files, keep, reservation };
     start(inner, operation, job, notes).await
 }
 
-fn all_busy(busy: &[Arc<Node>]) -> Problem {
+fn stored(plans: &Plans) -> Result<Value, Problem> {
+    plans.stored().map_err(Problem::internal)
+}
+
+pub(super) fn all_busy(busy: &[Arc<Node>]) -> Problem {
     let text = format!(
         "All the nodes have been discarded ({} already involved in another operation)",
         folded(busy)
@@ -145,42 +153,70 @@ fn record(
 }
 
 /// What an operation is assembled from.
-struct Draft<'a> {
-    inner: &'a Arc<Inner>,
-    wid: String,
-    record: Record,
-    debug: bool,
-    notes: Vec<String>,
+pub(super) struct Draft<'a> {
+    pub(super) inner: &'a Arc<Inner>,
+    pub(super) wid: String,
+    pub(super) record: Record,
+    /// Its plans, for the store.
+    pub(super) stored: Value,
+    pub(super) notes: Vec<String>,
+    /// It goes on: what is told at the start was told.
+    pub(super) again: bool,
 }
 
 /// An operation ready to be started.
-struct Assembled {
-    operation: Arc<Operation>,
-    parts: Vec<Part>,
-    notes: Vec<String>,
+pub(super) struct Assembled {
+    pub(super) operation: Arc<Operation>,
+    pub(super) parts: Vec<Part>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Draft<'_> {
-    fn assemble(self, orders: Vec<Order>, busy: &[Arc<Node>]) -> Result<Assembled, Problem> {
-        let (log, debug) = (Arc::<Log>::default(), self.debug.then(Arc::<Log>::default));
+    /// The parts of an operation that carries `orders` out, without the nodes that are busy.
+    pub(super) fn assemble(
+        self,
+        orders: Vec<Order>,
+        debug: bool,
+        busy: &[Arc<Node>],
+    ) -> Result<Assembled, Problem> {
+        let (log, debug) = (Arc::<Log>::default(), debug.then(Arc::<Log>::default));
         let files = Arc::new(OnceLock::new());
         let alone = orders.len() == 1;
+        let means = &self.inner.means;
+        let common = part::Common {
+            wid: &self.wid,
+            kind: self.record.kind,
+            log: &log,
+            debug: debug.as_ref(),
+            files: &files,
+            ports: &means.ports,
+            windows: &means.windows,
+            muted: self.again,
+        };
         let (mut parts, mut notes) = (Vec::new(), self.notes.clone());
         for (index, order) in orders.into_iter().enumerate() {
             let prefix = if alone { String::new() } else { self.prefix(&order.cluster, index) };
-            notes.extend(order.notes.iter().cloned());
-            parts.push(self.part(order, prefix, (&log, debug.as_ref()), &files)?);
+            // What is true of several clusters is told once.
+            let new: Vec<_> = order.notes.iter().filter(|note| !notes.contains(note)).collect();
+            notes.extend(new.into_iter().cloned());
+            let feed = means.stream.of(&self.wid, self.record.kind, &self.record.user);
+            let chapter = Arc::new(Chapter {
+                pen: Pen::new(Arc::clone(&means.store), &self.wid),
+                cluster: order.cluster.clone(),
+            });
+            let kept = (Arc::clone(&chapter) as _, chapter as _);
+            parts.push(Part::new(&common, order, prefix, feed, kept)?);
         }
         let watches = parts.iter().map(|part| Arc::clone(&part.watch)).collect();
-        let operation =
-            Operation::new(self.record, self.wid, Parts { log: Arc::clone(&log), debug, watches });
+        let parts_of = Parts { log: Arc::clone(&log), debug, watches, plans: self.stored };
+        let operation = Operation::new(self.record, self.wid, parts_of);
         if !busy.is_empty() {
             let text = format!(
                 "The nodes {} are already involved in {}, let's discard them",
                 folded(busy),
                 operation.kind
             );
-            log.add(0, None, &text);
+            log.add(0, None, SetId(-1), &text);
             notes.push(text);
             for node in busy {
                 operation.discard(&node.name);
@@ -195,44 +231,10 @@ impl Draft<'_> {
         let prefix = configured.and_then(|cluster| cluster.prefix.clone());
         prefix.unwrap_or_else(|| format!("c{}", index + 1))
     }
-
-    /// One cluster's part.
-    fn part(
-        &self,
-        order: Order,
-        prefix: String,
-        (log, debug): (&Arc<Log>, Option<&Arc<Log>>),
-        files: &Arc<OnceLock<Files>>,
-    ) -> Result<Part, Problem> {
-        let means = &self.inner.means;
-        let watch = Arc::new(Watch::new(
-            self.record.kind,
-            (order.cluster, prefix),
-            order.nodes.clone(),
-            (Arc::clone(log), debug.cloned()),
-            means.stream.of(&self.wid, self.record.kind, &self.record.user),
-        ));
-        for note in &order.notes {
-            watch.say(0, note);
-        }
-        let run = Arc::new(Run::new(
-            self.wid.clone(),
-            order.nodes,
-            means.ports.clone(),
-            order.settings,
-            order.target,
-            Arc::clone(files),
-            Arc::clone(&means.windows),
-            Arc::clone(&watch) as _,
-        ));
-        let plan = workflows::plan(order.wish, &run).map_err(|error| unplannable(&error))?;
-        let automaton = plan.compile().map_err(Problem::internal)?;
-        Ok(Part { watch, automaton, files: Arc::clone(files) })
-    }
 }
 
 /// Writes the operation down, then begins it.
-async fn start(
+pub(super) async fn start(
     inner: &Arc<Inner>,
     operation: Arc<Operation>,
     job: Job,
@@ -243,9 +245,11 @@ async fn start(
     let mut table = inner.table.write().unwrap_or_else(PoisonError::into_inner);
     table.insert(operation.wid.clone(), Arc::clone(&operation));
     drop(table);
-    // From here on `stop` sees it; one that came in before is told here.
-    if inner.stop.is_cancelled() {
+    // From here on a stop sees it; one that came in before is told here.
+    if inner.abort.is_cancelled() {
         operation.cancel.cancel();
+    } else if inner.stop.is_cancelled() {
+        operation.suspend.cancel();
     }
     let inner = Arc::clone(inner);
     let tasks = inner.tasks.clone();
@@ -320,10 +324,6 @@ fn level(inner: &Inner, common: &Common) -> Result<u8, Problem> {
             "must be in the range 1..5",
         )),
     }
-}
-
-fn unplannable(error: &Unplannable) -> Problem {
-    Problem::new(Code::InvalidOption, error.to_string())
 }
 
 fn folded(nodes: &[Arc<Node>]) -> String {

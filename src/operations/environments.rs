@@ -2,7 +2,8 @@
 
 use super::{Viewer, create::Installed};
 use crate::{
-    environments::{Environment, Visibility},
+    environments::{Environment, FileRef, Visibility},
+    files,
     store::{Change, EnvironmentQuery, EnvironmentRecord, Store, StoreError, Version},
     types::{Code, EnvironmentChoice, EnvironmentRef, Problem},
 };
@@ -41,6 +42,15 @@ pub async fn list(
     viewer: &Viewer,
     wanted: &Wanted,
 ) -> Result<Vec<Value>, Problem> {
+    let found = visible(store, viewer, wanted).await?;
+    Ok(found.into_iter().map(|record| described(record, true)).collect())
+}
+
+async fn visible(
+    store: &dyn Store,
+    viewer: &Viewer,
+    wanted: &Wanted,
+) -> Result<Vec<EnvironmentRecord>, Problem> {
     let mut found = store.environments(&wanted.query()?).await?;
     let asked_for = |owner: &str| wanted.user.as_deref() == Some(owner);
     found.retain(|record| {
@@ -53,16 +63,18 @@ pub async fn list(
             }
     });
     found.sort_by_key(|record| record.user != viewer.user);
-    Ok(found.into_iter().map(|record| described(record, true)).collect())
+    Ok(found)
 }
 
-/// Records what `description` says, for the viewer or, if he is almighty, for its `user`.
+/// Records what `description` says, for the viewer or, if he is almighty, for its `user`,
+/// with the digests that its files on the server have now: a later deployment of others is
+/// refused. Error 5 where such a file cannot be read.
 pub async fn record(
     store: &dyn Store,
     viewer: &Viewer,
     mut description: Map<String, Value>,
 ) -> Result<Value, Problem> {
-    let environment = Environment::parse(&description).map_err(|invalid| {
+    let mut environment = Environment::parse(&description).map_err(|invalid| {
         Problem::new(Code::InvalidEnvironment, format!("Error[environment description] {invalid}"))
     })?;
     let owner = match description.remove("user") {
@@ -75,6 +87,7 @@ pub async fn record(
     let version = u32::try_from(environment.version).map_err(|_| {
         Problem::new(Code::InvalidEnvironment, "must be a version, from 1 [field: version]")
     })?;
+    let checksums = checksums(&mut environment).await?;
     description.remove("name");
     description.remove("version");
     let record = EnvironmentRecord {
@@ -83,7 +96,7 @@ pub async fn record(
         name: environment.name,
         version,
         description: Value::Object(description),
-        checksums: BTreeMap::new(),
+        checksums,
     };
     match store.commit(Change::new().add_environment(record.clone())).await {
         Ok(()) => Ok(described(record, false)),
@@ -96,6 +109,18 @@ pub async fn record(
         )),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The digest of each file on the server, by reference. What is elsewhere may be large, slow
+/// or gone tomorrow: it is checked where the description gives its digest.
+async fn checksums(environment: &mut Environment) -> Result<BTreeMap<String, String>, Problem> {
+    let mut checksums = BTreeMap::new();
+    for (reference, _) in environment.digests() {
+        if let FileRef::Server(path) = FileRef::parse(reference)? {
+            checksums.insert(reference.to_owned(), files::sha256(reference, path).await?);
+        }
+    }
+    Ok(checksums)
 }
 
 /// Deletes the environments that are meant; returns their descriptions.
@@ -145,19 +170,23 @@ pub(super) async fn find(
         version,
         last: version.is_none(),
     };
-    let found = list(store, &viewer, &wanted).await?.into_iter().next();
-    let Some(Value::Object(found)) = found else {
+    let Some(found) = visible(store, &viewer, &wanted).await?.into_iter().next() else {
         let version = version.map_or("latest".to_owned(), |version| version.to_string());
         let owner = choice.user.as_deref().unwrap_or(user);
         let text = format!("the environment {name},{version} of {owner} does not exist");
         return Err(Problem::new(Code::InvalidEnvironment, text)
             .hint("`kadence env list` shows what there is"));
     };
-    let environment = Environment::parse(&found)
+    let (id, owner, checksums) = (found.id, found.user.clone(), found.checksums.clone());
+    let mut environment = Environment::parse(&fields(found))
         .map_err(|invalid| Problem::new(Code::InvalidEnvironment, invalid.to_string()))?;
+    for (reference, digest) in environment.digests() {
+        // What the description itself says counts.
+        *digest = digest.take().or_else(|| checksums.get(reference).cloned());
+    }
     let reference = EnvironmentRef {
-        id: found.get("id").and_then(Value::as_i64),
-        user: found.get("user").and_then(Value::as_str).map(str::to_owned),
+        id: i64::try_from(id).ok(),
+        user: Some(owner),
         name: Some(environment.name.clone()),
         version: Some(environment.version),
     };
@@ -172,9 +201,19 @@ fn visibility(record: &EnvironmentRecord) -> Visibility {
     }
 }
 
-/// A record as its description: name and version first, an empty description where there
-/// is none (old clients need the field), the owner last if wanted.
+/// A record as its description, the owner last if wanted.
 fn described(record: EnvironmentRecord, with_user: bool) -> Value {
+    let user = record.user.clone();
+    let mut map = fields(record);
+    if with_user {
+        map.insert("user".into(), user.into());
+    }
+    Value::Object(map)
+}
+
+/// The fields of a record: name and version first, an empty description where there is none
+/// (old clients need the field).
+fn fields(record: EnvironmentRecord) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("name".into(), record.name.into());
     map.insert("version".into(), record.version.into());
@@ -182,8 +221,5 @@ fn described(record: EnvironmentRecord, with_user: bool) -> Value {
     if let Value::Object(description) = record.description {
         map.extend(description);
     }
-    if with_user {
-        map.insert("user".into(), record.user.into());
-    }
-    Value::Object(map)
+    map
 }

@@ -1,11 +1,13 @@
 //! Messages of one operation, kept for every reader.
 
+use automata::SetId;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use tokio::sync::Notify;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +23,7 @@ pub struct Line {
 }
 
 /// Who reads: each has a place of his own, so that nobody takes lines from another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Reader {
     /// Name of the user.
     pub user: String,
@@ -29,36 +31,77 @@ pub(crate) struct Reader {
     pub from: String,
 }
 
-/// The messages of one operation, in order. Nothing is consumed by reading.
+/// How far a reader has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Who.
+    reader: Reader,
+    /// In the lines of this cluster (or node), else in all.
+    part: Option<String>,
+    /// How many lines lie behind him.
+    at: usize,
+}
+
+/// The messages of one operation, in order. Nothing is consumed by reading, and nobody
+/// reads a line before it is written down: what was read is there after a crash as well.
 #[derive(Debug, Default)]
-pub(crate) struct Log(Mutex<Inner>);
+pub(crate) struct Log {
+    inner: Mutex<Inner>,
+    grown: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Written down.
     lines: Vec<Line>,
+    /// Not yet, each with the set it speaks of.
+    fresh: Vec<(Line, SetId)>,
     places: HashMap<(Reader, Option<String>), usize>,
+    /// Readers who came further since it was last written down.
+    moved: HashSet<(Reader, Option<String>)>,
 }
 
 impl Log {
     /// A log that begins with `lines` of before a restart.
     pub(crate) fn with(lines: Vec<Line>) -> Self {
-        Self(Mutex::new(Inner { lines, ..Inner::default() }))
+        let inner = Mutex::new(Inner { lines, ..Inner::default() });
+        Self { inner, grown: Notify::new() }
     }
 
-    /// Adds a message of `cluster` (or of the operation); returns the lines it made.
-    pub(crate) fn add(&self, level: u8, cluster: Option<&str>, text: &str) -> Vec<Line> {
+    /// Adds lines of before a restart.
+    pub(crate) fn restore(&self, lines: Vec<Line>) {
+        self.inner().lines.extend(lines);
+    }
+
+    /// Adds a message of `cluster` (or of the operation) about a set.
+    pub(crate) fn add(&self, level: u8, cluster: Option<&str>, set: SetId, text: &str) {
         let at = seconds(SystemTime::now());
         let cluster = cluster.map(str::to_owned);
         // Old clients cut a text at a vertical bar.
-        let made = text.lines().map(|text| Line {
-            at,
-            level,
-            cluster: cluster.clone(),
-            text: text.replace('|', "¦"),
+        let made = text.lines().map(|text| {
+            let text = text.replace('|', "¦");
+            (Line { at, level, cluster: cluster.clone(), text }, set)
         });
-        let made: Vec<Line> = made.collect();
-        self.inner().lines.extend(made.iter().cloned());
-        made
+        self.inner().fresh.extend(made);
+        self.grown.notify_one();
+    }
+
+    /// Waits until there is something to be written down; for one who writes.
+    pub(crate) async fn grown(&self) {
+        self.grown.notified().await;
+    }
+
+    /// The lines that are to be written down.
+    pub(crate) fn unwritten(&self) -> Vec<(Line, SetId)> {
+        self.inner().fresh.clone()
+    }
+
+    /// The first `count` of them were written down: everybody may read them.
+    pub(crate) fn written(&self, count: usize) {
+        let mut inner = self.inner();
+        let Inner { lines, fresh, .. } = &mut *inner;
+        let count = count.min(fresh.len());
+        lines.extend(fresh.drain(..count).map(|(line, _)| line));
     }
 
     /// The lines from `cursor` on that `level` shows, of one cluster or of all, and the next cursor.
@@ -76,11 +119,32 @@ impl Log {
     /// The lines `reader` has not read, which he has read from now on.
     pub(crate) fn unread(&self, reader: &Reader, level: u8, cluster: Option<&str>) -> Vec<Line> {
         let mut inner = self.inner();
-        let Inner { lines, places } = &mut *inner;
-        let place = places.entry((reader.clone(), cluster.map(str::to_owned))).or_default();
+        let Inner { lines, places, moved, .. } = &mut *inner;
+        let key = (reader.clone(), cluster.map(str::to_owned));
+        let place = places.entry(key.clone()).or_default();
         let new = shown(lines.get(*place..).unwrap_or_default(), level, cluster);
-        *place = lines.len();
+        if *place != lines.len() {
+            *place = lines.len();
+            moved.insert(key);
+            self.grown.notify_one();
+        }
         new
+    }
+
+    /// The places of those who came further since this was last asked.
+    pub(crate) fn moved(&self) -> Vec<Place> {
+        let mut inner = self.inner();
+        let Inner { places, moved, .. } = &mut *inner;
+        let place = |key: (Reader, Option<String>)| {
+            let at = places.get(&key).copied().unwrap_or_default();
+            Place { reader: key.0, part: key.1, at }
+        };
+        moved.drain().map(place).collect()
+    }
+
+    /// Puts a reader in his place of before a restart.
+    pub(crate) fn put(&self, Place { reader, part, at }: Place) {
+        self.inner().places.insert((reader, part), at);
     }
 
     /// Whether there are lines `reader` has not read.
@@ -91,7 +155,7 @@ impl Log {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,6 +184,26 @@ mod tests {
         Reader { user: user.into(), from: "::1".into() }
     }
 
+    /// Adds a line and writes it down.
+    fn add(log: &Log, level: u8, cluster: Option<&str>, text: &str) {
+        log.add(level, cluster, SetId(-1), text);
+        log.written(log.unwritten().len());
+    }
+
+    #[test]
+    fn nobody_reads_what_is_not_written_down() {
+        let log = Log::default();
+        add(&log, 1, None, "one");
+        log.add(1, None, SetId(-1), "two");
+        assert_eq!(texts(&log.since(0, 3, None).0), ["one"]);
+        assert_eq!(texts(&log.unread(&reader("anna"), 3, None)), ["one"]);
+        let new = log.unwritten();
+        log.add(1, None, SetId(-1), "three");
+        log.written(new.len());
+        assert_eq!(texts(&log.unread(&reader("anna"), 3, None)), ["two"]);
+        assert_eq!(texts(&[log.unwritten()[0].0.clone()]), ["three"]);
+    }
+
     fn texts(lines: &[Line]) -> Vec<&str> {
         lines.iter().map(|line| line.text.as_str()).collect()
     }
@@ -127,10 +211,10 @@ mod tests {
     #[test]
     fn each_reader_gets_each_line_once() {
         let log = Log::default();
-        log.add(1, None, "one");
+        add(&log, 1, None, "one");
         let (anna, ben) = (reader("anna"), reader("ben"));
         assert_eq!(texts(&log.unread(&anna, 3, None)), ["one"]);
-        log.add(1, Some("lab"), "two\nthree");
+        add(&log, 1, Some("lab"), "two\nthree");
         assert!(log.has_unread(&anna, 3));
         assert_eq!(texts(&log.unread(&anna, 3, None)), ["two", "three"]);
         assert!(!log.has_unread(&anna, 3));
@@ -139,9 +223,27 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_goes_on_where_he_was() {
+        let log = Log::default();
+        add(&log, 1, None, "one");
+        log.unread(&reader("anna"), 3, None);
+        log.unread(&reader("anna"), 3, None);
+        let moved = log.moved();
+        assert_eq!((moved.len(), log.moved().len()), (1, 0));
+        let again = Log::default();
+        again.restore(log.since(0, 5, None).0);
+        for place in moved {
+            again.put(place);
+        }
+        add(&again, 1, None, "two");
+        assert_eq!(texts(&again.unread(&reader("anna"), 3, None)), ["two"]);
+        assert_eq!(texts(&again.unread(&reader("ben"), 3, None)), ["one", "two"]);
+    }
+
+    #[test]
     fn a_reader_sees_what_his_level_shows() {
         let log = Log::default();
-        log.add(5, None, "detail");
+        add(&log, 5, None, "detail");
         assert!(!log.has_unread(&reader("anna"), 4));
         assert_eq!(texts(&log.unread(&reader("anna"), 5, None)), ["detail"]);
     }
@@ -149,6 +251,7 @@ mod tests {
     #[test]
     fn a_bar_does_not_cut_a_text() {
         let log = Log::default();
-        assert_eq!(log.add(0, None, "a | b")[0].text, "a ¦ b");
+        add(&log, 0, None, "a | b");
+        assert_eq!(texts(&log.since(0, 5, None).0), ["a ¦ b"]);
     }
 }

@@ -1,35 +1,58 @@
 //! Operations: accepted, carried out, told about, kept.
 //!
 //! [`Operations`] is what the API talks to. A request is made precise by `order`
-//! (all checks that need no machine; `settings` is its view of the configuration), its nodes are taken by `reservation`, and
+//! (all checks that need no machine; `settings` is its view of the configuration, `target` where
+//! the environment goes), its nodes are taken by `reservation`, and
 //! it is written to the store before the answer goes out. `run` then grabs the
-//! files and drives one automaton per cluster; `watch` turns what happens into
+//! files and drives one automaton per cluster, its `part`; `solo` does the same for a
+//! single cluster with neither store nor cache; `watch` turns what happens into
 //! the node states of `board`, the messages of `log` and the events of `feed`;
-//! `archive` is all that goes to the store, as `record` has it.
+//! `archive` is what goes to the store at the beginning and at the end, as `record` has it,
+//! `journal` what goes there meanwhile. From that, and from the `plans` that were made at
+//! the beginning, `resume` takes up after a restart what was under way.
 
 mod archive;
 mod board;
 mod create;
 pub mod environments;
 mod feed;
+mod journal;
+mod left;
 mod log;
 pub mod nodes;
 mod operation;
 mod order;
 mod outline;
+mod part;
+mod plans;
 mod record;
 mod reservation;
+mod resume;
+mod retry;
 mod run;
 mod settings;
+mod solo;
+mod target;
+#[cfg(test)]
+mod tests;
+mod undo;
 mod watch;
 
 pub use create::{Asked, Request};
 pub use feed::{Stream, Told};
+pub use journal::Clock;
+pub(crate) use journal::time_since;
 pub use log::Line;
 pub use operation::Viewer;
+#[cfg(test)]
+pub(crate) use order::deploy as deployment;
 pub use outline::outline;
+pub(crate) use outline::typical;
+pub use solo::{Column, End, Solo};
+pub(crate) use solo::{pages, records};
 
 use crate::{
+    files::Depot,
     nodes::Inventory,
     platform::Ports,
     steps::Windows,
@@ -37,12 +60,16 @@ use crate::{
     types::{Code, Created, Kind, NodeStatus, Poll, Problem, StatusTree},
 };
 use config::Config;
+use futures_util::future::join_all;
 use operation::Operation;
 use reservation::Reservations;
+use run::Job;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
+use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the configuration makes of the site.
@@ -63,8 +90,10 @@ pub struct Means {
     pub ports: Ports,
     /// What is kept.
     pub store: Arc<dyn Store>,
+    /// Why it can only be read, and the way out; none for a sound state.
+    pub damage: Option<Arc<str>>,
     /// Files.
-    pub cache: Arc<cache::Cache>,
+    pub depot: Arc<dyn Depot>,
     /// Server-wide limits.
     pub windows: Arc<Windows>,
     /// Where events go.
@@ -80,21 +109,65 @@ struct Inner {
     table: RwLock<BTreeMap<String, Arc<Operation>>>,
     reservations: Reservations,
     tasks: TaskTracker,
+    /// Operations of before a restart, until they go on.
+    waiting: Mutex<Vec<(Arc<Operation>, Job)>>,
+    /// No request is taken any more.
     stop: CancellationToken,
+    /// What runs is not to go on after the stop.
+    abort: CancellationToken,
 }
+
+/// How long micro-steps that run may take to end when the service is stopped: most commands
+/// do, an image does not.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a stop may take, so that the whole service has stopped within ten seconds: what
+/// is not over then is left as the journal has it.
+const STOP_LIMIT: Duration = Duration::from_secs(7);
+
+/// How long whoever ends an operation waits for its end: tasks that are stopped have seconds,
+/// and only a disk that does not let us write it down takes longer.
+const END_LIMIT: Duration = Duration::from_secs(60);
 
 impl Operations {
     /// The operations that the store knows. Those that were under way when the service was
-    /// stopped are marked as broken off.
+    /// stopped hold their nodes and wait for [`Operations::go_on`]; one that cannot go on
+    /// ends with the reason. Of a damaged state none goes on, and nothing is written.
     pub async fn open(means: Means) -> Result<Self, crate::store::StoreError> {
-        let table = archive::load(&*means.store).await?;
-        Ok(Self(Arc::new(Inner {
+        let (table, unfinished) = archive::load(&*means.store).await?;
+        means.stream.metrics().state_damaged(means.damage.is_some());
+        let inner = Arc::new(Inner {
             means,
             table: RwLock::new(table),
             reservations: Reservations::default(),
             tasks: TaskTracker::new(),
+            waiting: Mutex::default(),
             stop: CancellationToken::new(),
-        })))
+            abort: CancellationToken::new(),
+        });
+        for one in unfinished {
+            resume::take_up(&inner, one).await?;
+        }
+        Ok(Self(inner))
+    }
+
+    /// Lets the operations go on that were under way when the service was stopped, and tidies
+    /// the cache when they have their files.
+    pub fn go_on(&self) {
+        if self.writable().is_ok() {
+            resume::go_on(&self.0);
+        }
+    }
+
+    /// Whether something may be changed.
+    ///
+    /// # Errors
+    /// The state is damaged: what was found, and the way out.
+    pub fn writable(&self) -> Result<(), Problem> {
+        match &self.0.means.damage {
+            Some(damage) => Err(Problem::Unavailable(damage.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// What operations work with.
@@ -182,7 +255,8 @@ impl Operations {
         Ok(self.open_to(kind, wid, viewer)?.error())
     }
 
-    /// Lets the nodes that wait at a breakpoint go on, or gives them up.
+    /// Lets the nodes that wait at a breakpoint go on, or gives them up. An error where
+    /// none waits: whoever asks for it expects something to happen.
     pub fn resume(
         &self,
         kind: Kind,
@@ -191,6 +265,9 @@ impl Operations {
         go_on: bool,
     ) -> Result<(), Problem> {
         let operation = self.open_to(kind, wid, viewer)?;
+        if !operation.has_paused() {
+            return Err(operation.nobody_waits());
+        }
         for control in operation.controls() {
             if go_on {
                 control.continue_paused();
@@ -201,7 +278,35 @@ impl Operations {
         Ok(())
     }
 
-    /// Ends an operation that runs, forgets one that has ended.
+    /// Starts an operation that has ended anew, on the nodes that failed.
+    ///
+    /// # Errors
+    /// 14 if it has not ended, no node failed, or all of those are busy.
+    pub async fn retry(
+        &self,
+        kind: Kind,
+        wid: &str,
+        viewer: &Viewer,
+    ) -> Result<Option<Created>, Problem> {
+        let first = self.open_to(kind, wid, viewer)?;
+        self.accepting()?;
+        let (inner, viewer) = (Arc::clone(&self.0), viewer.clone());
+        let created =
+            self.0.tasks.spawn(async move { retry::retry(&inner, &first, &viewer).await });
+        created.await.map_err(Problem::internal)?
+    }
+
+    fn accepting(&self) -> Result<(), Problem> {
+        self.writable()?;
+        if self.0.stop.is_cancelled() {
+            let text = "The service is being shutdown, please try again later";
+            return Err(Problem::Unavailable(text.into()));
+        }
+        Ok(())
+    }
+
+    /// Ends an operation that runs, forgets one that has ended. One whose nodes are brought
+    /// into a known state meanwhile is kept, so that they can be looked at.
     pub async fn delete(&self, kind: Kind, wid: &str, viewer: &Viewer) -> Result<(), Problem> {
         let operation = self.open_to(kind, wid, viewer)?;
         if !operation.ended() {
@@ -211,20 +316,56 @@ impl Operations {
         for control in operation.controls() {
             control.kill(format!("cancelled by {}", viewer.user));
         }
-        operation.finished().await;
+        // What is left to be done to its nodes may take minutes: it is seen from outside.
+        tokio::select! {
+            () = operation.finished() => {}
+            () = operation.undoing.cancelled(), if !operation.ended() => return Ok(()),
+            () = sleep(END_LIMIT) => {
+                let text = format!("{wid} is ended, but its end cannot be written down yet");
+                return Err(Problem::new(Code::DatabaseError, text)
+                    .hint("look at the disk of the state directory, and end the operation again"));
+            }
+        }
+        if !operation.ended() {
+            let text = "The service is being stopped: end the operation when it is back";
+            return Err(Problem::Unavailable(text.into()));
+        }
         archive::forget(&*self.0.means.store, wid).await?;
         self.0.table.write().unwrap_or_else(PoisonError::into_inner).remove(wid);
         Ok(())
     }
 
-    /// Takes no further request, ends what runs, and waits for it.
-    pub async fn stop(&self) {
+    /// Takes no further request, stops what runs so that it goes on when the service is
+    /// started again, and waits for it within bounds.
+    pub async fn suspend(&self) {
         self.0.stop.cancel();
-        let running: Vec<_> = {
-            let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-            table.values().filter(|one| !one.ended()).cloned().collect()
+        let all = async {
+            let mut controls = Vec::new();
+            for operation in self.running() {
+                operation.suspend.cancel();
+                controls.extend(operation.controls());
+            }
+            join_all(controls.iter().map(|control| control.suspend(PATIENCE))).await;
+            self.0.tasks.close();
+            self.0.tasks.wait().await;
         };
-        for operation in running {
+        if timeout(STOP_LIMIT, all).await.is_err() {
+            tracing::error!(
+                "not everything could be stopped in time: its journal says where it is"
+            );
+        }
+    }
+
+    fn running(&self) -> Vec<Arc<Operation>> {
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.values().filter(|one| !one.ended()).cloned().collect()
+    }
+
+    /// Takes no further request, ends what runs, and waits for it.
+    pub async fn abort(&self) {
+        self.0.abort.cancel();
+        self.0.stop.cancel();
+        for operation in self.running() {
             operation.cancel.cancel();
             for control in operation.controls() {
                 control.kill("the service was stopped".to_owned());
@@ -255,10 +396,7 @@ impl Operations {
 
     /// Starts an operation, or with `dry_run` only checks it.
     pub async fn create(&self, asked: Asked) -> Result<Option<Created>, Problem> {
-        if self.0.stop.is_cancelled() {
-            let text = "The service is being shutdown, please try again later";
-            return Err(Problem::Unavailable(text.into()));
-        }
+        self.accepting()?;
         // In a task of its own: a client that leaves does not leave half an operation behind.
         let inner = Arc::clone(&self.0);
         let created = self.0.tasks.spawn(async move { create::create(&inner, asked).await });

@@ -1,19 +1,19 @@
 //! One operation, while it runs and after it has ended.
 
 use super::{
-    feed::Feed,
     log::{Line, Log, Reader, seconds, whole},
     record::{Footprint, Record},
     watch::Watch,
 };
 use crate::types::{
-    EnvironmentRef, EventBody, Kind, NodeLists, NodeStatus, Poll, Problem, Resources, StatusTree,
+    Code, EnvironmentRef, Kind, NodeLists, NodeStatus, Poll, Problem, Resources, StatusTree,
 };
 use automata::{Control, SetId, Status};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
-    time::SystemTime,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -54,8 +54,6 @@ pub(crate) struct Operation {
     pub(crate) clusters: Vec<String>,
     /// What it makes of the states of its nodes.
     pub(crate) footprint: Option<Footprint>,
-    /// How many of its messages the journal holds.
-    pub(crate) written: Arc<AtomicUsize>,
     /// Its messages.
     pub(crate) log: Arc<Log>,
     /// What commands printed, when it was asked for.
@@ -64,6 +62,10 @@ pub(crate) struct Operation {
     pub(crate) watches: Vec<Arc<Watch>>,
     /// Ends it.
     pub(crate) cancel: CancellationToken,
+    /// Stops it so that it goes on when the service is started again.
+    pub(crate) suspend: CancellationToken,
+    /// Cancelled when it was cancelled and something is left to be done to its nodes.
+    pub(crate) undoing: CancellationToken,
     /// Cancelled when nothing of it runs any more and its end is written down.
     closed: CancellationToken,
     inner: Mutex<Inner>,
@@ -74,20 +76,22 @@ struct Inner {
     end: Option<SystemTime>,
     error: Option<Problem>,
     state: BTreeMap<String, NodeStatus>,
+    plans: Value,
     controls: Vec<Control>,
 }
 
 impl Operation {
     /// An operation at its start.
     pub(crate) fn new(record: Record, wid: String, parts: Parts) -> Self {
-        let Parts { log, debug, watches } = parts;
+        let Parts { log, debug, watches, plans } = parts;
         let start = time(record.start);
         let end = record.end.map(time);
         let closed = CancellationToken::new();
         if end.is_some() {
             closed.cancel();
         }
-        let inner = Inner { end, error: record.error, state: record.state, controls: Vec::new() };
+        let (error, state) = (record.error, record.state);
+        let inner = Inner { end, error, state, plans, controls: Vec::new() };
         Self {
             wid,
             kind: record.kind,
@@ -98,11 +102,12 @@ impl Operation {
             nodes: record.nodes,
             clusters: record.clusters,
             footprint: record.footprint,
-            written: Arc::default(),
             log,
             debug,
             watches,
             cancel: CancellationToken::new(),
+            suspend: CancellationToken::new(),
+            undoing: CancellationToken::new(),
             closed,
             inner: Mutex::new(inner),
         }
@@ -132,6 +137,11 @@ impl Operation {
         self.inner().controls.push(control);
     }
 
+    /// How long ago it began.
+    pub(crate) fn age(&self) -> Duration {
+        SystemTime::now().duration_since(self.start).unwrap_or_default()
+    }
+
     /// The handles of its runs.
     pub(crate) fn controls(&self) -> Vec<Control> {
         self.inner().controls.clone()
@@ -147,14 +157,18 @@ impl Operation {
     }
 
     /// A message of the operation itself.
-    pub(crate) fn say(&self, feed: &Feed, level: u8, text: &str) {
-        for line in self.log.add(level, None, text) {
-            feed.tell("", SetId(-1), EventBody::Message { level, text: line.text });
-        }
+    pub(crate) fn say(&self, level: u8, text: &str) {
+        self.log.add(level, None, SetId(-1), text);
+    }
+
+    /// What it takes to go on after a restart, or to do it again.
+    pub(crate) fn plans(&self) -> Value {
+        self.inner().plans.clone()
     }
 
     /// Nothing of it runs any more, and its end is written down.
     pub(crate) fn close(&self) {
+        self.inner().plans = Value::Null;
         self.closed.cancel();
     }
 
@@ -166,6 +180,23 @@ impl Operation {
     /// Whether it has ended.
     pub(crate) fn ended(&self) -> bool {
         self.inner().end.is_some()
+    }
+
+    /// Whether a node of it waits at a breakpoint.
+    pub(crate) fn has_paused(&self) -> bool {
+        self.watches.iter().any(|watch| watch.board().has_paused())
+    }
+
+    /// The error of an order to nodes at a breakpoint where there are none.
+    pub(crate) fn nobody_waits(&self) -> Problem {
+        let (wid, path) = (&self.wid, self.kind.path());
+        let way_out = if self.ended() {
+            format!("it has ended: GET /{path}/{wid}/state tells how")
+        } else {
+            format!("GET /{path}/{wid}/status tells where its nodes are: ask again when they stop")
+        };
+        let text = format!("No node of {wid} waits at a breakpoint");
+        Problem::new(Code::NothingModified, text).hint(way_out)
     }
 
     /// Whether `viewer` may see all of it and end it.
@@ -351,6 +382,8 @@ pub(crate) struct Parts {
     pub(crate) debug: Option<Arc<Log>>,
     /// Its clusters' parts.
     pub(crate) watches: Vec<Arc<Watch>>,
+    /// What it takes to go on after a restart.
+    pub(crate) plans: Value,
 }
 
 fn time(seconds: f64) -> SystemTime {

@@ -3,26 +3,29 @@
 //! All checks that need no machine and no file are made here, before anything is
 //! started or changed.
 
-use super::settings::settings;
+use super::{settings::settings, target::target};
 use crate::{
     environments::{Environment, ImageKind, OsKind},
-    nodes::Node,
+    nodes::{Firmware, Node},
     platform::Level,
-    steps::{Settings, Target},
+    steps::{Begin, Settings, Target},
     types::{
         AutomataOverride, Code, Common, DeployRequest, PowerRequest, Problem, RebootKind,
         RebootRequest,
     },
-    workflows::{Breakpoint, Facts, Instance, Limits, MACRO_STEPS, Wish, known_instance},
+    workflows::{
+        self, Breakpoint, Facts, Instance, Limits, MACRO_STEPS, Unplannable, Wish, known_instance,
+    },
 };
-use config::{Cluster, Config};
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use config::{Cluster, Config, model::Method};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What a macro-step gets beyond the boot's own bound when kexec is replaced by a reboot.
 const CLASSICAL_MARGIN: Duration = Duration::from_secs(200);
 
 /// One cluster's part of an operation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     /// Name of the cluster.
     pub(crate) cluster: String,
@@ -36,6 +39,9 @@ pub(crate) struct Order {
     pub(crate) wish: Wish,
     /// What the user should know.
     pub(crate) notes: Vec<String>,
+    /// Nodes, by name, that go on from where another operation left them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) begins: BTreeMap<String, Begin>,
 }
 
 /// The nodes by cluster, each with its configuration, in the order of the configuration.
@@ -63,7 +69,8 @@ pub(crate) fn deploy(
     not_yet(request)?;
     let target = target(cluster, request, environment)?;
     let mut notes = Vec::new();
-    let facts = facts(cluster, request, &target, &mut notes)?;
+    let mut facts = facts(cluster, request, &target, &mut notes)?;
+    facts.no_bootloader |= starts_kernels(config, cluster, &nodes);
     let times = times(cluster, request)?;
     let mut positions = match &request.automata {
         Some(wanted) => overridden(wanted)?,
@@ -84,8 +91,10 @@ pub(crate) fn deploy(
         }
     }
     let wish = wish(positions, facts, times, Level::Soft, &request.common)?;
+    notes.extend(wish.idle_breakpoint());
     let settings = settings(config, cluster, deploy_key);
-    Ok(Order { cluster: cluster.name.clone(), nodes, settings, target: Some(target), wish, notes })
+    let (cluster, target) = (cluster.name.clone(), Some(target));
+    Ok(Order { cluster, nodes, settings, target, wish, notes, begins: BTreeMap::new() })
 }
 
 /// A reboot of the nodes of one cluster.
@@ -118,7 +127,9 @@ pub(crate) fn reboot(
     let times = (reboot, cluster.timeouts.kexec());
     let wish = wish(positions, facts, times, level, &request.common)?;
     let settings = settings(config, cluster, deploy_key);
-    Ok(Order { cluster: cluster.name.clone(), nodes, settings, target: None, wish, notes: vec![] })
+    let notes = wish.idle_breakpoint().into_iter().collect();
+    let (cluster, begins) = (cluster.name.clone(), BTreeMap::new());
+    Ok(Order { cluster, nodes, settings, target: None, wish, notes, begins })
 }
 
 /// A power operation on the nodes of one cluster.
@@ -143,7 +154,9 @@ pub(crate) fn power(
     let positions = vec![vec![single(instance)]];
     let wish = wish(positions, Facts::default(), times, level, &request.common)?;
     let settings = settings(config, cluster, "");
-    Ok(Order { cluster: cluster.name.clone(), nodes, settings, target: None, wish, notes: vec![] })
+    let notes = wish.idle_breakpoint().into_iter().collect();
+    let (cluster, begins) = (cluster.name.clone(), BTreeMap::new());
+    Ok(Order { cluster, nodes, settings, target: None, wish, notes, begins })
 }
 
 fn single(name: &str) -> Instance {
@@ -169,7 +182,15 @@ fn wish(
         let way_out = format!("Macro or Macro:micro, where Macro is one of {}", names(&positions));
         Problem::parameter(Code::InvalidOption, "breakpoint", error).hint(way_out)
     })?;
-    Ok(Wish { positions, facts, reboot, kexec, level, breakpoint })
+    let wish = Wish { positions, facts, reboot, kexec, level, breakpoint };
+    // A request whose plan cannot be made is refused now, by a dry run as well.
+    workflows::outline(wish.clone()).map_err(|error| unplannable(&error))?;
+    Ok(wish)
+}
+
+/// The error of a plan that cannot be made.
+pub(crate) fn unplannable(error: &Unplannable) -> Problem {
+    Problem::new(Code::InvalidOption, error.to_string())
 }
 
 fn names(positions: &[Vec<Instance>]) -> String {
@@ -190,72 +211,6 @@ fn not_yet(request: &DeployRequest) -> Result<(), Problem> {
         }
         None => Ok(()),
     }
-}
-
-/// The disk and the partition.
-fn target(
-    cluster: &Cluster,
-    request: &DeployRequest,
-    environment: &Environment,
-) -> Result<Target, Problem> {
-    let asked = request.block_device.as_deref().filter(|device| !device.is_empty());
-    let device = asked.unwrap_or(&cluster.partitioning.block_device);
-    if !Path::new(device).is_absolute()
-        || !device.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
-    {
-        return Err(Problem::parameter(
-            Code::InvalidOption,
-            "block_device",
-            format!("'{device}' is not the path of a disk, such as /dev/sda"),
-        ));
-    }
-    let partition = request.deploy_partition.as_deref().filter(|number| !number.is_empty());
-    let whole_disk = asked.is_some() && request.deploy_partition.is_none();
-    let number = match partition {
-        Some(text) => text.parse().map_err(|_| {
-            let why = format!("'{text}' is not the number of a partition");
-            Problem::parameter(Code::InvalidOption, "deploy_partition", why)
-        })?,
-        None => deploy_number(cluster)?,
-    };
-    if whole_disk && environment.image.kind != ImageKind::Dd {
-        return Err(Problem::new(
-            Code::ConflictingOptions,
-            "Only a 'dd' image can be deployed directly on a block device: name a partition with deploy_partition",
-        ));
-    }
-    if whole_disk && request.boot_partition.is_none() {
-        return Err(Problem::new(
-            Code::MissingOption,
-            "You must specify the partition to boot on when deploying directly on block device",
-        )
-        .hint("name it with boot_partition"));
-    }
-    Ok(Target {
-        environment: environment.clone(),
-        device: device.to_owned(),
-        partition: if whole_disk {
-            device.to_owned()
-        } else {
-            Target::partition_of(device, number)
-        },
-        partition_number: number,
-        boot_partition: request.boot_partition.unwrap_or(number),
-        reformat_tmp: request.reformat_tmp_partition.clone(),
-    })
-}
-
-fn deploy_number(cluster: &Cluster) -> Result<u32, Problem> {
-    let number = cluster.partitioning.partitions.as_ref().map(|all| all.deploy);
-    number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
-        Problem::new(
-            Code::MissingOption,
-            format!(
-                "the cluster {} has no deploy partition: name one with deploy_partition",
-                cluster.name
-            ),
-        )
-    })
 }
 
 /// What the filters look at.
@@ -314,6 +269,15 @@ fn facts(
         admin_post_install: !cluster.postinstall.files.is_empty(),
         user_post_install: environment.postinstalls.is_some(),
     })
+}
+
+/// Whether the network loader starts installed kernels itself, so that the disks of a cluster
+/// and of these nodes of it need none: GRUB does, but for UEFI nodes, where it goes on to the
+/// loader of the disk.
+fn starts_kernels(config: &Config, cluster: &Cluster, nodes: &[Arc<Node>]) -> bool {
+    config.server.pxe.localboot.method == Method::GrubPxe
+        && cluster.nodes.iter().all(|node| node.firmware == config::Firmware::Bios)
+        && nodes.iter().all(|node| node.firmware == Firmware::Bios)
 }
 
 /// Bounds of a boot through the firmware and from kernel to kernel.

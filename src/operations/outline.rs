@@ -3,7 +3,7 @@
 use super::order;
 use crate::{
     environments::{Boot, Compression, Environment, Image, ImageKind, OsKind, Visibility},
-    types::{Code, DeployRequest, Problem},
+    types::{DeployRequest, Problem},
     workflows,
 };
 use automata::Plan;
@@ -18,12 +18,11 @@ pub fn outline(config: &Config, cluster: &Cluster) -> Result<Plan, Problem> {
         DeployRequest { ssh_authorized_keys: Some(String::new()), ..DeployRequest::default() };
     let environment = typical(cluster);
     let order = order::deploy(config, cluster, Vec::new(), &request, &environment, "")?;
-    workflows::outline(order.wish)
-        .map_err(|error| Problem::new(Code::InvalidOption, error.to_string()))
+    workflows::outline(order.wish).map_err(|error| order::unplannable(&error))
 }
 
 /// A Linux in a tar archive, on a filesystem that the cluster's deployment system knows.
-fn typical(cluster: &Cluster) -> Environment {
+pub(crate) fn typical(cluster: &Cluster) -> Environment {
     let filesystem = cluster.boot.kernels.deploy.supported_fs.0.first();
     Environment {
         name: "typical".into(),

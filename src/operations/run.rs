@@ -3,37 +3,34 @@
 use super::{
     Inner, archive,
     create::{Asked, Installed},
-    feed::Feed,
+    journal::{self, Entry, Pen},
     operation::Operation,
+    part::Part,
     reservation::Reservation,
+    undo::Ground,
     watch::Watch,
 };
 use crate::{
     environments::FileRef,
-    files::{Grabber, What},
+    files::{Grabbed, Grabber, Tag, What},
+    platform::{Ports, ProfileError},
     steps::Files,
     types::{Code, EventBody, Kind, Problem},
 };
-use automata::{Automaton, NodeSet, Options, RunError, SetId, SetIds, Status, TaskManager};
-use cache::{Lease, Priority};
-use std::{
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
-use tokio::task::JoinSet;
+use automata::{ManagerPath, RunError, SetId, Status};
+use cache::{Digest, Priority};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::oneshot, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
 
-/// One cluster's part.
-pub(super) struct Part {
-    pub(super) watch: Arc<Watch>,
-    pub(super) automaton: Arc<Automaton>,
-    pub(super) files: Arc<OnceLock<Files>>,
-}
+/// Pause between two attempts to write the end of an operation down.
+const END_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is to be done.
 pub(super) struct Job {
     pub(super) parts: Vec<Part>,
     pub(super) grabber: Grabber,
-    pub(super) files: Vec<What>,
+    pub(super) files: Wanted,
     pub(super) keep: bool,
     pub(super) reservation: Reservation,
 }
@@ -47,7 +44,7 @@ pub(super) fn files(
     let mut files = Vec::new();
     if let Some(key) = asked.key() {
         files.push(What {
-            tag: "key",
+            tag: Tag::Key,
             file: FileRef::parse(key)?,
             version: wid.to_owned(),
             priority: Priority::Anonymous,
@@ -65,41 +62,69 @@ pub(super) fn files(
         let (version, file) = (version.clone(), FileRef::parse(file)?);
         Ok::<_, Problem>(What { tag, file, version, priority, sha256, most: None })
     };
-    files.push(what("tarball", &environment.image.file, environment.image.sha256.clone())?);
+    files.push(what(Tag::Tarball, &environment.image.file, environment.image.sha256.clone())?);
     for archive in environment.postinstalls.iter().flatten() {
-        files.push(what("postinstall", &archive.file, None)?);
+        files.push(what(Tag::Postinstall, &archive.file, archive.sha256.clone())?);
     }
     Ok(files)
 }
 
+/// The files of an operation.
+pub(super) struct Wanted {
+    /// In the order in which they are grabbed.
+    files: Vec<What>,
+    /// What was in them before a restart; empty if they were not all grabbed then.
+    pub(super) had: Vec<Digest>,
+    /// Dropped when all are there, or never will be.
+    grabbed: Option<oneshot::Sender<()>>,
+}
+
+impl Wanted {
+    /// Files that were not grabbed before.
+    pub(super) fn new(files: Vec<What>) -> Self {
+        Self { files, had: Vec::new(), grabbed: None }
+    }
+
+    /// Ends when they have been grabbed, or will not be.
+    pub(super) fn wait(&mut self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.grabbed = Some(sender);
+        receiver
+    }
+}
+
+/// How far an operation was carried out.
+enum Carried {
+    /// To its end; the problem if it broke off.
+    Out(Option<Problem>),
+    /// To where it goes on when the service is started again.
+    Suspended,
+}
+
 /// Carries an operation out to its end, and writes the end down.
 pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job) {
-    let Job { parts, grabber, files, keep, reservation } = job;
     let feed = inner.means.stream.of(&operation.wid, operation.kind, &operation.user);
-    let grabbed = tokio::select! {
-        grabbed = grab(operation, &feed, &grabber, &files) => grabbed,
-        () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
+    let pen = Pen::new(Arc::clone(&inner.means.store), &operation.wid);
+    let done = CancellationToken::new();
+    let Job { parts, grabber, files, keep, reservation } = job;
+    let keep = (keep, inner.means.site.config.server.breakpoint_limit);
+    let work = async {
+        let carried = carry_out(inner, operation, &pen, (parts, keep), (&grabber, files)).await;
+        done.cancel();
+        carried
     };
-    let error = match grabbed {
-        Ok((leases, files)) => {
-            let error = drive(inner, operation, &feed, parts, (&files, keep)).await;
-            drop(leases);
-            error
-        }
-        Err(problem) => {
-            operation.say(&feed, 0, &problem.to_string());
-            for part in &parts {
-                part.watch.give_up(&problem.to_string());
-            }
-            Some(problem)
+    let scribe = journal::scribe(&pen, operation, &feed, &done);
+    let error = match Box::pin(async { tokio::join!(work, scribe).0 }).await {
+        Carried::Out(error) => error,
+        Carried::Suspended => {
+            tracing::info!(wid = operation.wid, "goes on when the service is started again");
+            return operation.close();
         }
     };
-    grabber.cache.release(&operation.wid);
-    leave(inner, operation).await;
-    let broken_off = inner.stop.is_cancelled() && !operation.with(Status::Ko).is_empty();
+    let broken_off = inner.abort.is_cancelled() && !operation.with(Status::Ko).is_empty();
     operation.end(if broken_off { Some(archive::broken_off()) } else { error });
-    if let Err(problem) = archive::end(&*inner.means.store, operation).await {
-        tracing::error!(wid = operation.wid, %problem, "the end of the operation was not recorded");
+    if !write_end(inner, operation).await {
+        return operation.close();
     }
     let (ok, ko) = (operation.with(Status::Ok), operation.with(Status::Ko));
     tracing::info!(wid = operation.wid, kind = %operation.kind, ok = ok.len(), ko = ko.len(), "ended");
@@ -108,114 +133,209 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
     feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
 }
 
-/// Lets go of the nodes: no connection is kept, and one that was not deployed boots its
-/// disk again rather than the deployment system for ever.
-async fn leave(inner: &Inner, operation: &Operation) {
-    let ports = &inner.means.ports;
-    for watch in &operation.watches {
-        for node in &watch.nodes {
-            ports.shell.forget(node).await;
+/// Writes the end of an operation down. While the disk does not let us, the operation keeps its
+/// nodes: after a restart it would go on, and must not meet another one there. False if the
+/// service is stopped first; it does go on then.
+async fn write_end(inner: &Inner, operation: &Operation) -> bool {
+    let mut told = false;
+    loop {
+        let Err(problem) = archive::end(&*inner.means.store, operation).await else { return true };
+        if !told {
+            tracing::error!(wid = operation.wid, %problem, "the end of the operation cannot be recorded: tried again until it can");
+            told = true;
         }
-        if operation.kind != Kind::Deploy {
-            continue;
-        }
-        let failed = watch.ended_with(Status::Ko);
-        if let Err(error) = ports.profiles.clear(&failed).await {
-            tracing::error!(wid = operation.wid, %error, "a boot profile stays behind");
+        tokio::select! {
+            biased;
+            () = inner.stop.cancelled() => return false,
+            () = sleep(END_PAUSE) => {}
         }
     }
 }
 
-/// All files, leased, and where they lie.
+async fn carry_out(
+    inner: &Arc<Inner>,
+    operation: &Arc<Operation>,
+    pen: &Pen,
+    (parts, keep): (Vec<Part>, (bool, Duration)),
+    (grabber, wanted): (&Grabber, Wanted),
+) -> Carried {
+    let ground = Ground::of(&parts);
+    let grabbed = tokio::select! {
+        grabbed = grab(operation, pen, grabber, wanted) => grabbed,
+        () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
+        () = operation.suspend.cancelled() => return suspended(operation, Vec::new()),
+    };
+    let carried = match grabbed {
+        Ok((leases, files)) => match drive(operation, parts, &files, keep).await {
+            Carried::Suspended => return suspended(operation, leases),
+            carried @ Carried::Out(_) => carried,
+        },
+        Err(problem) => {
+            operation.say(0, &problem.to_string());
+            for part in &parts {
+                part.watch.give_up(&problem.to_string());
+            }
+            Carried::Out(Some(problem))
+        }
+    };
+    if !inner.abort.is_cancelled() {
+        tokio::select! {
+            () = ground.undo(operation) => {}
+            () = operation.suspend.cancelled() => return suspended(operation, Vec::new()),
+        }
+    }
+    grabber.depot.release(&operation.wid);
+    if let Err(error) = leave(&inner.means.ports, operation.kind, &operation.watches).await {
+        tracing::error!(wid = operation.wid, %error, "a boot profile stays behind");
+    }
+    carried
+}
+
+fn suspended(operation: &Operation, leases: Vec<Grabbed>) -> Carried {
+    let kind = operation.kind;
+    operation.say(0, &format!("The service is stopped: the {kind} goes on when it is back"));
+    // The files stay in the cache for then, though the process ends.
+    leases.into_iter().for_each(std::mem::forget);
+    Carried::Suspended
+}
+
+/// Lets go of the nodes: no connection is kept, and one that was not deployed boots its
+/// disk again rather than the deployment system for ever.
+pub(super) async fn leave(
+    ports: &Ports,
+    kind: Kind,
+    watches: &[Arc<Watch>],
+) -> Result<(), ProfileError> {
+    let mut left = Ok(());
+    for watch in watches {
+        for node in &watch.nodes {
+            ports.shell.forget(node).await;
+        }
+        if kind == Kind::Deploy {
+            let failed = watch.ended_with(Status::Ko);
+            left = left.and(ports.profiles.clear(&failed).await);
+        }
+    }
+    left
+}
+
+/// All files, leased, and where they lie. What is in them is written down: after a restart
+/// the operation goes on with the same.
 async fn grab(
     operation: &Operation,
-    feed: &Feed,
+    pen: &Pen,
     grabber: &Grabber,
-    files: &[What],
-) -> Result<(Vec<Lease>, Files), Problem> {
-    let mut leases = Vec::new();
+    wanted: Wanted,
+) -> Result<(Vec<Grabbed>, Files), Problem> {
+    let Wanted { files, had, grabbed: _held } = wanted;
+    let mut leases: Vec<Grabbed> = Vec::new();
     let mut paths = Files::default();
-    for what in files {
-        operation.say(feed, 3, &format!("Grab the {} file {}", what.tag, what.file));
-        let lease = grabber.grab(what).await?;
+    for (index, what) in files.iter().enumerate() {
+        let lease = if let Some(had) = had.get(index) {
+            grabber.grab_again(what, had).await?
+        } else {
+            operation.say(3, &format!("Grab the {} file {}", what.tag, what.file));
+            grabber.grab(what).await?
+        };
         let path = lease.path().to_owned();
         match what.tag {
-            "key" => paths.key = Some(path),
-            "tarball" => paths.image = path,
-            _ => paths.post_installs.push(path),
+            Tag::Key => paths.key = Some(path),
+            Tag::Tarball => paths.image = path,
+            Tag::Postinstall => paths.post_installs.push(path),
         }
         leases.push(lease);
+    }
+    if had.is_empty() && !leases.is_empty() {
+        let entry = Entry::Files(leases.iter().map(Grabbed::digest).collect());
+        let written = pen.write([entry]).await;
+        written.map_err(|error| Problem::new(Code::DatabaseError, error.to_string()))?;
     }
     Ok((leases, paths))
 }
 
-/// Runs all clusters' automata side by side; the error of one that could not go on.
+/// Runs all clusters' automata side by side.
 async fn drive(
-    inner: &Arc<Inner>,
     operation: &Arc<Operation>,
-    feed: &Feed,
     parts: Vec<Part>,
-    (files, keep): (&Files, bool),
-) -> Option<Problem> {
-    introduce(operation, feed, &parts);
+    files: &Files,
+    keep: (bool, Duration),
+) -> Carried {
+    introduce(operation, &parts);
     let mut running = JoinSet::new();
     for part in parts {
         // Set once for all parts: they share it.
         part.files.get_or_init(|| files.clone());
-        running.spawn(begin(inner, operation, part, keep));
+        running.spawn(begin(operation, part, keep));
     }
-    let mut error = None;
+    let (mut error, mut suspended) = (None, false);
     while let Some(ended) = running.join_next().await {
         error = match ended {
             Ok(None) => continue,
-            Ok(Some(failed @ RunError::Journal(_))) => {
-                Some(Problem::new(Code::DatabaseError, with_causes(&failed)))
+            Ok(Some(RunError::Suspended)) => {
+                suspended = true;
+                continue;
             }
-            Ok(Some(failed)) => Some(Problem::internal(with_causes(&failed))),
+            Ok(Some(failed)) => Some(stopped(&failed)),
             Err(panic) => Some(Problem::internal(panic)),
         };
     }
-    error
+    if suspended { Carried::Suspended } else { Carried::Out(error) }
 }
 
 /// Says which clusters take part and how their messages begin, where there are several.
-fn introduce(operation: &Operation, feed: &Feed, parts: &[Part]) {
-    if parts.len() > 1 {
+fn introduce(operation: &Operation, parts: &[Part]) {
+    let fresh = parts.iter().all(|part| part.replay.walk(&ManagerPath::default()).is_none());
+    if parts.len() > 1 && fresh {
         let clusters = parts.iter().map(|Part { watch, .. }| (&watch.prefix, &watch.cluster));
         let clusters: String =
             clusters.map(|(prefix, cluster)| format!("  [{prefix}] : {cluster}\n")).collect();
         let text = format!("---\nClusters involved in the operation:\n{clusters}---");
-        operation.say(feed, 0, &text);
+        operation.say(0, &text);
     }
 }
 
-/// One cluster's automaton, ready to be run to its end.
+/// One cluster's automaton, ready to be run to its end from wherever it is.
 fn begin(
-    inner: &Arc<Inner>,
     operation: &Arc<Operation>,
     part: Part,
-    keep: bool,
+    keep: (bool, Duration),
 ) -> impl Future<Output = Option<RunError>> + Send + use<> {
-    let Part { watch, automaton, .. } = part;
-    let journal = archive::Journal::new(Arc::clone(&inner.means.store), operation, &watch.cluster);
-    let options = Options {
-        journal: Arc::new(journal),
-        observer: Arc::clone(&watch) as _,
-        keep,
-        set_ids: SetIds::default(),
-    };
-    let nodes: NodeSet = watch.ids().collect();
-    let (manager, control) = TaskManager::new(automaton, nodes, options);
+    let watch = Arc::clone(&part.watch);
+    let (manager, control) = part.manager(Arc::clone(&watch) as _, keep, operation.age());
     operation.control(control.clone());
     if operation.cancel.is_cancelled() {
         control.kill("cancelled".to_owned());
     }
+    let operation = Arc::clone(operation);
     async move {
-        let began = Instant::now();
+        if operation.suspend.is_cancelled() {
+            control.suspend(Duration::ZERO).await;
+        }
         let ended = manager.run().await;
-        let (kind, cluster, seconds) = (watch.kind, &watch.cluster, began.elapsed().as_secs());
-        watch.say(0, &format!("End of {kind} on cluster {cluster} after {seconds}s"));
+        if ended.as_ref().is_ok_and(|ended| ended.killed.is_some()) {
+            // It may have been cancelled before a restart.
+            operation.cancel.cancel();
+        }
+        if let Err(failed) = &ended
+            && !matches!(failed, RunError::Suspended)
+        {
+            // Nothing more is done to its nodes: each ends, and does not boot the deployment
+            // system for ever.
+            watch.give_up(&stopped(failed).to_string());
+        }
+        if !matches!(ended, Err(RunError::Suspended)) {
+            let (kind, cluster, seconds) = (watch.kind, &watch.cluster, operation.age().as_secs());
+            watch.say(0, &format!("End of {kind} on cluster {cluster} after {seconds}s"));
+        }
         ended.err()
+    }
+}
+
+/// The error of a run that could not be brought to its end.
+pub(super) fn stopped(error: &RunError) -> Problem {
+    match error {
+        RunError::Journal(_) => Problem::new(Code::DatabaseError, with_causes(error)),
+        RunError::Suspended | RunError::Illegal(_) => Problem::internal(with_causes(error)),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use config::{
     Cluster, Config,
-    model::cluster::{ArchiveFormat, Install},
+    model::cluster::{AfterCancel, ArchiveFormat, Install},
 };
 use std::path::Path;
 
@@ -47,6 +47,8 @@ pub(super) fn settings(config: &Config, cluster: &Cluster, deploy_key: &str) -> 
         swap: number(swap),
         prod: number(partitions.map(|all| all.prod)),
         tmp: number(partitions.map(|all| all.tmp)),
+        boot_limit: cluster.timeouts.reboot(),
+        off_after_cancel: cluster.after_cancel == AfterCancel::Off,
     }
 }
 
@@ -60,5 +62,6 @@ fn archive(install: &Install) -> Archive {
         file: install.file.display().to_string(),
         compression,
         script: (install.script != "none").then(|| install.script.clone()),
+        sha256: None,
     }
 }

@@ -3,14 +3,16 @@
 use super::{board::Board, feed::Feed, log::Log};
 use crate::{
     nodes::Node,
-    steps::Journalist,
+    steps::{Journalist, Undone},
     types::{EventBody, Kind},
 };
-use automata::{Event, Failures, NodeId, NodeSet, Observer, Path, Raise, SetId, Status, ranges};
+use automata::{
+    Event, Failures, NodeId, NodeSet, Observer, Path, Raise, Recovery, SetId, Status, ranges,
+};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +36,7 @@ pub(crate) struct Watch {
     board: Mutex<Board>,
     /// Set of the step that began last: messages from inside steps bear its number.
     set: AtomicI32,
+    muted: AtomicBool,
 }
 
 impl Watch {
@@ -46,7 +49,8 @@ impl Watch {
         feed: Feed,
     ) -> Self {
         let board = Mutex::new(Board::new(nodes.len()));
-        Self { kind, cluster, prefix, nodes, log, debug, feed, board, set: AtomicI32::new(-1) }
+        let (set, muted) = (AtomicI32::new(-1), AtomicBool::new(false));
+        Self { kind, cluster, prefix, nodes, log, debug, feed, board, set, muted }
     }
 
     /// Where the nodes are.
@@ -71,25 +75,67 @@ impl Watch {
         mine.map(|(id, _)| Arc::clone(&self.nodes[id.index()])).collect()
     }
 
+    /// Ids of the nodes that ended badly.
+    pub(crate) fn failed(&self) -> NodeSet {
+        let board = self.board();
+        let failed = board.iter().filter(|(_, place)| place.ended == Some(Status::Ko));
+        failed.map(|(id, _)| id).collect()
+    }
+
     /// How the node of that name ended, if it is one of these and has ended.
     pub(crate) fn ended_as(&self, name: &str) -> Option<Status> {
         self.board().place(self.id(name)?).ended
     }
 
-    /// Whether the node of that name is one of these and has begun.
+    /// Whether the node of that name is one of these and may have been changed.
     pub(crate) fn touched(&self, name: &str) -> bool {
-        self.id(name).is_some_and(|id| self.board().place(id).started)
+        self.id(name).is_some_and(|id| {
+            let board = self.board();
+            let place = board.place(id);
+            place.started && place.undone.as_ref().is_none_or(|undone| undone.written)
+        })
     }
 
     fn id(&self, name: &str) -> Option<NodeId> {
         self.ids().find(|id| self.nodes[id.index()].name == name)
     }
 
-    /// Nothing was done to any node, for this reason.
+    /// Nothing more is done to the nodes that are not at their end, for this reason.
     pub(crate) fn give_up(&self, reason: &str) {
-        let all: NodeSet = self.ids().collect();
+        let all: NodeSet = {
+            let board = self.board();
+            let under_way = board.iter().filter(|(_, place)| place.ended.is_none());
+            under_way.map(|(id, _)| id).collect()
+        };
+        for id in &all {
+            let mut board = self.board();
+            let place = board.place_mut(id);
+            place.broken_off = place.started;
+        }
         let reasons = all.iter().map(|id| (id, reason.into())).collect();
         self.settled(SetId(-1), &all, Status::Ko, &reasons, Duration::ZERO);
+    }
+
+    /// The nodes that were under way when the operation was broken off.
+    pub(crate) fn broken_off(&self) -> Vec<NodeId> {
+        let board = self.board();
+        board.iter().filter(|(_, place)| place.broken_off).map(|(id, _)| id).collect()
+    }
+
+    /// What became of a node that was broken off: it is on its result.
+    pub(crate) fn left_as(&self, id: NodeId, undone: &Undone) {
+        {
+            let mut board = self.board();
+            let place = board.place_mut(id);
+            place.undone = Some(undone.clone());
+            place.status.state = "ko".into();
+            let before = place.status.error.take();
+            let reason = before.into_iter().chain([undone.state.clone()]);
+            place.status.error = Some(reason.collect::<Vec<_>>().join("; "));
+        }
+        let (node, state) = (self.name(id), undone.state.clone());
+        self.say(1, &format!("{node}: {state}"));
+        self.tell(SetId(-1), EventBody::NodeLeft { node, state });
     }
 
     /// A message of this cluster that concerns no set.
@@ -105,9 +151,25 @@ impl Watch {
             (prefix, true) => format!("[{prefix}.{set}] "),
         };
         let text: String = text.lines().map(|line| format!("{prefix}{line}\n")).collect();
-        for line in self.log.add(level, Some(&self.cluster), &text) {
-            self.feed.tell(&self.cluster, set, EventBody::Message { level, text: line.text });
+        if !self.is_muted() {
+            self.log.add(level, Some(&self.cluster), set, &text);
         }
+    }
+
+    /// Tells those who listen to events.
+    fn tell(&self, set: SetId, body: EventBody) {
+        if !self.is_muted() {
+            self.feed.tell(&self.cluster, set, body);
+        }
+    }
+
+    /// While muted it takes note and tells nobody: what it hears of was told before.
+    pub(crate) fn mute(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
     }
 
     fn names(&self, nodes: &NodeSet) -> Vec<String> {
@@ -137,11 +199,7 @@ impl Watch {
         };
         self.say_of(set, 3, &format!("  {micro}"));
         let nodes = self.names(nodes);
-        self.feed.tell(
-            &self.cluster,
-            set,
-            EventBody::StepStarted { macro_step: outer, micro, nodes },
-        );
+        self.tell(set, EventBody::StepStarted { macro_step: outer, micro, nodes });
     }
 
     fn ended(&self, path: &Path, set: SetId, ok: &NodeSet, ko: &Failures, elapsed: Duration) {
@@ -165,7 +223,7 @@ impl Watch {
         let (ok, ko) = (self.names(ok), self.names(&failed));
         let seconds = elapsed.as_secs_f64();
         let body = EventBody::StepEnded { macro_step: outer, micro, ok, ko, seconds };
-        self.feed.tell(&self.cluster, set, body);
+        self.tell(set, body);
     }
 
     fn macro_ended(&self, path: &Path, set: SetId, ok: &NodeSet, ko: &NodeSet, seconds: u64) {
@@ -212,7 +270,7 @@ impl Watch {
         for id in nodes {
             let reason = self.board().place(id).status.error.clone();
             let (node, state) = (self.name(id), state.to_owned());
-            self.feed.tell(&self.cluster, set, EventBody::NodeEnded { node, state, reason });
+            self.tell(set, EventBody::NodeEnded { node, state, reason });
         }
     }
 
@@ -221,6 +279,9 @@ impl Watch {
             let mut board = self.board();
             for id in nodes {
                 let place = board.place_mut(id);
+                // Settled a moment ago, for this very reason.
+                let now = place.failed.as_deref().is_some_and(|why| why == reason);
+                place.broken_off |= place.started && now;
                 place.ended = Some(Status::Ko);
                 place.status.state = "ko".into();
                 place.status.error.get_or_insert_with(|| reason.to_owned());
@@ -245,6 +306,15 @@ impl Observer for Watch {
             Event::StepStarted { path, set, nodes, limit, .. } => {
                 self.started(path, *set, nodes, *limit);
             }
+            Event::Recovered { path, set, nodes, recovery } => {
+                let step = path.last().map_or("", |step| &step.name);
+                let how = match recovery {
+                    Recovery::Rerun => "again from its start",
+                    Recovery::Observe | Recovery::Fail => "after a look at the nodes",
+                };
+                let text = format!("  {step} goes on {how}: {}", self.folded(nodes));
+                self.say_of(*set, 3, &text);
+            }
             Event::StepFinished { path, set, ok, ko, elapsed } => {
                 self.ended(path, *set, ok, ko, *elapsed);
             }
@@ -261,6 +331,9 @@ impl Observer for Watch {
                 }
             }
             Event::Breakpoint { path, set, nodes } | Event::Paused { path, set, nodes } => {
+                if matches!(event, Event::Paused { .. }) {
+                    self.board().pause(nodes);
+                }
                 let step = path.last().map_or("", |step| &step.name);
                 let text = format!("*** Breakpoint on {step} reached for {}", self.folded(nodes));
                 self.say_of(*set, 2, &text);
@@ -281,7 +354,7 @@ impl Journalist for Watch {
 
     fn progress(&self, node: NodeId, written: u64, total: u64) {
         let body = EventBody::Progress { node: self.name(node), written, total };
-        self.feed.tell(&self.cluster, SetId(self.set.load(Ordering::Relaxed)), body);
+        self.tell(SetId(self.set.load(Ordering::Relaxed)), body);
     }
 
     fn answer(&self, node: NodeId, text: String) {
@@ -303,7 +376,7 @@ impl Journalist for Watch {
             }
         }
         record += &format!("STATUS: {status}\n");
-        debug.add(0, Some(&name), &record);
+        debug.add(0, Some(&name), SetId(-1), &record);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     nodes::Node,
-    platform::{Command, Input, Shell, ShellError},
+    platform::{Command, Errand, Input, Shell, ShellError},
 };
 use std::{fmt, time::Duration};
 use uuid::Uuid;
@@ -18,6 +18,11 @@ const OUTPUT_LIMIT: usize = 4096;
 pub struct BootId(Uuid);
 
 impl BootId {
+    /// The id with these halves, not both 0: of a boot that is simulated.
+    pub(in crate::platform) fn from_pair(high: u64, low: u64) -> Self {
+        Self(Uuid::from_u64_pair(high, low))
+    }
+
     /// Parses what the kernel writes and nothing else: 36 characters, lower case,
     /// hyphens, at most one line end.
     pub fn parse(text: &str) -> Option<Self> {
@@ -51,6 +56,20 @@ pub enum BootIdError {
     },
 }
 
+impl BootIdError {
+    /// Whether the one who answered is not the system that told its boot id before: that one let
+    /// us in.
+    pub fn is_of_another_system(&self) -> bool {
+        matches!(self, Self::Shell(ShellError::Key { .. } | ShellError::HostKey { .. }))
+    }
+
+    /// Whether nobody answered in time or to the end: the system that told its boot id before may
+    /// only be slow, or on its way down.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Shell(ShellError::Deadline { .. } | ShellError::Unreachable { .. }))
+    }
+}
+
 /// Asks `node` which boot it is in, within `deadline`.
 pub async fn boot_id(
     shell: &dyn Shell,
@@ -58,7 +77,7 @@ pub async fn boot_id(
     deadline: Duration,
 ) -> Result<BootId, BootIdError> {
     let command = Command {
-        text: "cat /proc/sys/kernel/random/boot_id".into(),
+        errand: Errand::BootId,
         input: Input::Empty,
         deadline,
         output_limit: OUTPUT_LIMIT,
@@ -76,6 +95,19 @@ pub async fn boot_id(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_system_is_not_taken_for_another_one() {
+        let node = "n1".to_owned();
+        let slow = ShellError::Deadline { node: node.clone(), after: Duration::from_secs(5) };
+        let (address, why) = ("192.0.2.1".to_owned(), "connection reset".to_owned());
+        let dying = ShellError::Unreachable { node: node.clone(), address, why };
+        let other = ShellError::Key { node: node.clone(), key: "id".to_owned() };
+        let strange = BootIdError::Answer { node, status: 1, output: String::new() };
+        let said = [slow.into(), dying.into(), other.into(), strange]
+            .map(|error: BootIdError| (error.is_silence(), error.is_of_another_system()));
+        assert_eq!(said, [(true, false), (true, false), (false, true), (false, false)]);
+    }
     use crate::platform::real::ssh::sshd::{Sshd, node};
     use proptest::prelude::*;
 

@@ -2,29 +2,35 @@
 //!
 //! Steps and workflows see only the traits of this folder, one file each, so
 //! that they cannot tell a real machine from a simulated one. [`real`] reaches
-//! machines with BMCs, ssh and the relay.
+//! machines with BMCs, ssh and the relay, [`sim`] makes them up.
 //!
 //! | port | what it does |
 //! |---|---|
 //! | [`Power`] | on, off, reset, status of one node, at one level of force |
-//! | [`Shell`] | one command on one node: text in, bytes in, bytes out |
+//! | [`Shell`] | one [`Errand`] on one node: bytes in, bytes out |
 //! | [`Transfer`] | one file to many nodes, streamed into a command on each |
 //! | [`Presence`] | is a port open; what was last seen of a node |
 //! | [`BootProfiles`] | what a node boots next |
 
 pub mod boot_id;
+mod by_cluster;
+mod errand;
 mod power;
 mod presence;
 mod profiles;
 pub mod real;
+pub mod rendered;
 mod shell;
+pub mod sim;
 mod transfer;
 
+pub use by_cluster::by_cluster;
+pub use errand::{DiskId, DiskTicket, Errand, Unpacking, Variables};
 pub use power::{Level, Power, PowerAction, PowerError, PowerState};
 pub use presence::{Presence, Reach, Sighting, Witness};
 pub use profiles::{BootChoice, BootProfiles, LocalBoot, ProfileError};
 pub use shell::{Command, Input, Output, Shell, ShellError};
-pub use transfer::{Progress, Transfer, TransferError, TransferJob};
+pub use transfer::{Progress, Receiver, Transfer, TransferError, TransferJob};
 
 /// All ports of one platform.
 #[derive(Clone)]

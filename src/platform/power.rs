@@ -21,6 +21,15 @@ pub enum Level {
 impl Level {
     /// Every level, weakest first.
     pub const ALL: [Self; 3] = [Self::Soft, Self::Hard, Self::VeryHard];
+
+    /// The next one; the strongest has none but itself.
+    #[must_use]
+    pub fn harder(self) -> Self {
+        match self {
+            Self::Soft => Self::Hard,
+            Self::Hard | Self::VeryHard => Self::VeryHard,
+        }
+    }
 }
 
 impl fmt::Display for Level {
@@ -93,10 +102,10 @@ pub enum PowerError {
         /// How long was waited.
         after: Duration,
     },
-    /// Another action on the same BMC was not over in time.
+    /// Another action on the same node or BMC was not over in time.
     #[error("{address} was busy with another action for {}", super::rounded(*after))]
     Busy {
-        /// Where the BMC is; the node's name where it has none.
+        /// The node, or where its BMC is.
         address: String,
         /// How long was waited.
         after: Duration,
@@ -124,7 +133,8 @@ pub enum PowerError {
     },
 }
 
-/// The power of one machine. Every call ends within `deadline`.
+/// The power of one machine. Every call ends within `deadline`. Callers see to it that one
+/// action at a time is under way for a node and for a BMC.
 #[async_trait::async_trait]
 pub trait Power: Send + Sync + 'static {
     /// Reads whether `node` has power.

@@ -1,11 +1,8 @@
 //! The presence port: what is seen of a node from outside.
 
 use crate::nodes::Node;
-use std::{
-    net::SocketAddr,
-    time::{Duration, SystemTime},
-};
-use tokio::sync::broadcast;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{sync::broadcast, time::Instant};
 
 /// How a TCP port answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +36,8 @@ pub struct Sighting {
     pub witness: Witness,
     /// What for.
     pub what: String,
-    /// When.
-    pub at: SystemTime,
+    /// When: monotonic, because it is compared with the time of an order.
+    pub at: Instant,
 }
 
 /// Sees nodes from outside.

@@ -1,5 +1,6 @@
 //! The shell port.
 
+use super::Errand;
 use crate::nodes::Node;
 use bytes::Bytes;
 use std::{path::PathBuf, time::Duration};
@@ -7,8 +8,8 @@ use std::{path::PathBuf, time::Duration};
 /// A command for one node.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Shell text, run by the login shell of root.
-    pub text: String,
+    /// What is done, by the login shell of root.
+    pub errand: Errand,
     /// What it reads.
     pub input: Input,
     /// It ends, or is given up, within this time (waiting in line and connecting
@@ -107,6 +108,16 @@ pub enum ShellError {
         /// What the system said.
         why: String,
     },
+}
+
+/// Bounds `work`, which carries `command` out on `node`, by the command's deadline.
+pub(super) async fn within_deadline(
+    node: &Node,
+    command: &Command,
+    work: impl Future<Output = Result<Output, ShellError>>,
+) -> Result<Output, ShellError> {
+    let late = || ShellError::Deadline { node: node.name.clone(), after: command.deadline };
+    tokio::time::timeout(command.deadline, work).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Commands on nodes. Cancel-safe: dropping a call gives its connection up.

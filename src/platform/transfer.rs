@@ -1,5 +1,6 @@
 //! The transfer port.
 
+use super::Errand;
 use crate::nodes::Node;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -8,18 +9,25 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 pub struct TransferJob {
     /// The file on the server.
     pub file: PathBuf,
-    /// The nodes in the order of the pipeline.
-    pub nodes: Vec<Arc<Node>>,
-    /// Shell text that reads the file's bytes on its standard input, on each node.
-    pub command: String,
+    /// Who takes it, in the order of the pipeline.
+    pub receivers: Vec<Receiver>,
     /// The whole transfer ends within this time.
     pub deadline: Duration,
+}
+
+/// A node that takes a file.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Which node.
+    pub node: Arc<Node>,
+    /// What reads the file's bytes there, on its standard input.
+    pub errand: Errand,
 }
 
 /// How far one node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Index into [`TransferJob::nodes`].
+    /// Index into [`TransferJob::receivers`].
     pub node: usize,
     /// Bytes of the file that the node's command has taken.
     pub written: u64,

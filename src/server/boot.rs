@@ -3,10 +3,7 @@
 use super::site::Full;
 use crate::{
     nodes::Node,
-    platform::{
-        Sighting, Witness,
-        real::{presence::PresenceHub, profiles::Profiles},
-    },
+    platform::{Sighting, Witness, real::presence::PresenceHub, rendered::Profiles},
 };
 use anyhow::{Context, anyhow};
 use config::model::{DhcpMode, Method, netboot::Dhcp};
@@ -20,7 +17,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Port of a proxy DHCP server (PXE 2.1, section 2.2.3).
@@ -217,7 +214,7 @@ impl Watcher for Eyes {
                 Server::Http => Witness::Http,
             },
             what: event.what.to_string(),
-            at: event.at,
+            at: Instant::now(),
         });
     }
 }

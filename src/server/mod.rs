@@ -1,11 +1,15 @@
 //! The service: everything put together, started in order, stopped in reverse.
 //!
 //! * `site` – the configuration made into machines and keys
+//! * `state` – the state, or what can be read of a damaged one
 //! * `boot` – the servers that machines boot from
+//! * `simulated` – clusters whose machines are made up
 //! * this file – the order of things
 
 mod boot;
+mod simulated;
 mod site;
+mod state;
 
 use crate::{
     api::{self, Api},
@@ -15,18 +19,18 @@ use crate::{
         real::{
             power::{RealPower, SETTLE},
             presence::PresenceHub,
-            profiles::{Profiles, Shelf},
             ssh::{Ssh, SshOptions},
             transfer::{RelaySettings, RelayTransfer},
         },
+        rendered::{Profiles, Shelf},
     },
-    steps::Windows,
-    store::SledStore,
+    steps::{Turns, Windows},
 };
 use anyhow::{Context, bail};
 use boot::BootServers;
 use config::Config;
 use netboot::ProfileTable;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
@@ -43,23 +47,42 @@ use tokio_util::sync::CancellationToken;
 /// A peer of the cache that sends nothing for this long is given up.
 const FETCH_STALL: Duration = Duration::from_secs(60);
 
-/// Runs the service with the configuration in `dir` until SIGTERM or SIGINT.
+/// Files that a site of any size may need open at once: a thousand TFTP transfers, as many ssh
+/// connections, probes and API clients. More would only lengthen the system's tables.
+const MOST_FILES: u64 = 65_536;
+/// What becomes of the operations that run when the service is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtStop {
+    /// They go on when it is started again.
+    Suspend,
+    /// They end, their nodes aborted.
+    Abort,
+}
+
+/// What a service worked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// The whole state.
+    All,
+    /// What can be read of a damaged state.
+    Rest,
+}
+
+/// Runs the service with the configuration in `dir` until SIGTERM or SIGINT. Of a damaged
+/// state it serves what can be read: nothing is changed then, and nothing goes on.
 ///
 /// # Errors
 /// Whatever keeps it from starting: a mistake in the configuration, a port or a state
 /// directory that another process holds.
-pub async fn run(dir: &Path) -> anyhow::Result<()> {
+pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     crate::platform::crypto();
+    allow_many_files();
     let config = load(dir)?;
     refuse_other_addresses(&config)?;
     // Both before anything is opened or written: a second service must change nothing.
-    let port = config.server.network.ports.kadeploy_server;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: is another service running? (network/ports/kadeploy_server chooses another port)")
-    })?;
-    let store =
-        SledStore::open(&config.server.state_dir).context("cannot open the state directory")?;
+    let (listener, address) = listen(&config).await?;
+    let state = state::open(&config.server.state_dir)?;
+    let served = if state.damage.is_none() { Served::All } else { Served::Rest };
     let hub = Arc::new(PresenceHub::default());
     let table = Arc::new(ProfileTable::default());
     let own = config.server.netboot.serves_profiles();
@@ -70,9 +93,15 @@ pub async fn run(dir: &Path) -> anyhow::Result<()> {
         profiles.reset(site.inventory.all())?;
     }
     let stop = CancellationToken::new();
-    let mut boot = BootServers::start(&site, &profiles, table, Arc::clone(&hub), &stop)?;
-    let ports = ports(&site, hub, profiles)?;
-    let operations = Operations::open(means(&site, ports, Arc::new(store))?).await?;
+    let worlds = simulated::worlds(&site);
+    let ports = simulated::ports(&site, &worlds, &hub, || {
+        ports(&site, Arc::clone(&hub), Arc::clone(&profiles))
+    })?;
+    // Before the boot servers: nodes that ask them get what they were to boot when the
+    // service was stopped.
+    let operations = Operations::open(means(&site, ports, state)?).await?;
+    let mut boot = BootServers::start(&site, &profiles, table, hub, &stop)?;
+    operations.go_on();
     tracing::info!(%address, nodes = site.inventory.all().len(), "the service is ready");
     let api = Arc::new(Api { operations: operations.clone() });
     let ended = {
@@ -84,16 +113,47 @@ pub async fn run(dir: &Path) -> anyhow::Result<()> {
             ended = boot.failed() => Err(ended),
             signal = signal => {
                 tracing::info!(signal = signal?, "stopping");
-                // Running operations end first: their clients may still ask how.
-                operations.stop().await;
-                stop.cancel();
-                serving.await.map_err(Into::into)
+                // Running operations first: their clients may still ask how they stand, and whoever
+                // comes with something new is told to come back.
+                let (ended, ()) = tokio::join!(serving.as_mut(), end(&operations, at_stop, &stop));
+                ended.map_err(Into::into)
             }
         }
     };
     stop.cancel();
     boot.stopped().await;
-    ended
+    ended.map(|()| served)
+}
+
+/// Ends what runs, then the service.
+async fn end(operations: &Operations, at_stop: AtStop, stop: &CancellationToken) {
+    match at_stop {
+        AtStop::Suspend => operations.suspend().await,
+        AtStop::Abort => operations.abort().await,
+    }
+    stop.cancel();
+}
+
+/// Where clients of the interface come in.
+async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let port = config.server.network.ports.kadeploy_server;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: is another service running? (network/ports/kadeploy_server chooses another port)")
+    })?;
+    Ok((listener, address))
+}
+
+/// Raises the number of files this process may have open: most systems begin with 1024, the
+/// limit of old programs, and let it be raised.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
+    if limit.current.is_some_and(|current| current < most)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit })
+    {
+        tracing::warn!(%error, "the number of open files stays limited: a large site may need more");
+    }
 }
 
 fn load(dir: &Path) -> anyhow::Result<Config> {
@@ -138,7 +198,7 @@ fn ports(
     })
 }
 
-fn means(site: &Arc<site::Full>, ports: Ports, store: Arc<SledStore>) -> anyhow::Result<Means> {
+fn means(site: &Arc<site::Full>, ports: Ports, state: state::State) -> anyhow::Result<Means> {
     let server = &site.config.server;
     let limits = cache::Limits {
         size: server.cache.size.bytes(),
@@ -147,17 +207,17 @@ fn means(site: &Arc<site::Full>, ports: Ports, store: Arc<SledStore>) -> anyhow:
     };
     let cache =
         cache::Cache::open(&server.cache.directory, limits).context("cannot open the cache")?;
-    // Nobody refers to the files of operations that a stop cut short.
-    cache.clean(cache::Priority::Anonymous).context("cannot tidy the cache")?;
     let windows = Windows {
         reboot: Semaphore::new(server.windows.reboot.size as usize),
         check: Semaphore::new(server.windows.check.size as usize),
+        turns: Turns::new(server.windows.reboot.quiet_time),
     };
     Ok(Means {
         site: Arc::clone(site),
         ports,
-        store,
-        cache: Arc::new(cache),
+        store: state.store,
+        damage: state.damage,
+        depot: Arc::new(cache),
         windows: Arc::new(windows),
         stream: Stream::default(),
     })

@@ -1,82 +1,76 @@
 //! Partition table, filesystems, mounts.
 
-use super::{Run, Target, gather::each, remote, variables::quote};
-use crate::platform::Input;
+use super::{Run, Target, gather::each, remote, ticket, variables::variables};
+use crate::platform::{Errand, Input};
 use automata::{Context, NodeSet, Outcome};
 
 /// Runs the administrator's partitioning script.
 pub(super) async fn partition(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    let script = &run.settings.partition_script;
-    each(nodes, cx, |id| async move { remote::script(run, cx, id, script, "").await.map(drop) })
-        .await
+    let script = Input::File(run.settings.partition_script.clone());
+    ticket::everywhere(run, nodes, cx, &Errand::Partition(variables(run)), &script).await
 }
 
 /// Makes the filesystem of the deploy partition.
 pub(super) async fn format_deploy(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let Some(target) = &run.target else { return no_target(nodes) };
-    let filesystem = &target.environment.filesystem;
-    let directory = quote(&run.settings.extraction_dir);
-    let text = format!("mkdir -p {directory}; {}", mkfs(run, filesystem, &target.partition));
-    everywhere(run, nodes, cx, &text).await
+    let filesystem = target.environment.filesystem.clone();
+    let directory = run.settings.extraction_dir.clone();
+    let errand = mkfs(run, filesystem, target.partition.clone(), directory);
+    ticket::everywhere(run, nodes, cx, &errand, &Input::Empty).await
 }
 
 /// Makes the filesystem of the tmp partition.
 pub(super) async fn format_tmp(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let Some(target) = &run.target else { return no_target(nodes) };
-    let filesystem = target.reformat_tmp.as_deref().unwrap_or("ext2");
+    let filesystem = target.reformat_tmp.clone().unwrap_or_else(|| "ext2".to_owned());
     let partition = Target::partition_of(&target.device, &run.settings.tmp);
-    let text = format!("mkdir -p /tmp; {}", mkfs(run, filesystem, &partition));
-    everywhere(run, nodes, cx, &text).await
+    let errand = mkfs(run, filesystem, partition, "/tmp".to_owned());
+    ticket::everywhere(run, nodes, cx, &errand, &Input::Empty).await
 }
 
 /// Makes the swap space.
 pub(super) async fn format_swap(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let Some(target) = &run.target else { return no_target(nodes) };
     let partition = Target::partition_of(&target.device, &run.settings.swap);
-    everywhere(run, nodes, cx, &format!("mkswap {}", quote(&partition))).await
+    ticket::everywhere(run, nodes, cx, &Errand::MakeSwap { partition }, &Input::Empty).await
 }
 
 /// Mounts the deploy partition.
 pub(super) async fn mount_deploy(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let Some(target) = &run.target else { return no_target(nodes) };
-    let (partition, directory) = (quote(&target.partition), quote(&run.settings.extraction_dir));
-    // A second run finds it mounted already.
-    let text = format!(
-        "mkdir -p {directory} && {{ mountpoint -q {directory} || mount {partition} {directory}; }}"
-    );
-    everywhere(run, nodes, cx, &text).await
+    let (partition, directory) = (target.partition.clone(), run.settings.extraction_dir.clone());
+    everywhere(run, nodes, cx, &Errand::Mount { partition, directory }, &Input::Empty).await
 }
 
 /// Unmounts the deploy partition; everything is on the disk afterwards.
 pub(super) async fn umount_deploy(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let Some(target) = &run.target else { return no_target(nodes) };
-    let partition = quote(&target.partition);
-    let text = format!(
-        "sync; ! grep -q ^{partition}' ' /proc/mounts || umount {partition} || umount -l {partition}"
-    );
-    everywhere(run, nodes, cx, &text).await
+    let partition = target.partition.clone();
+    everywhere(run, nodes, cx, &Errand::Unmount { partition }, &Input::Empty).await
 }
 
 /// Writes everything to the disks.
 pub(super) async fn sync(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    everywhere(run, nodes, cx, "sync").await
+    everywhere(run, nodes, cx, &Errand::Sync, &Input::Empty).await
 }
 
-/// Runs one command on every node.
-async fn everywhere(run: &Run, nodes: &NodeSet, cx: &Context, text: &str) -> Outcome {
-    each(
-        nodes,
-        cx,
-        |id| async move { remote::command(run, cx, id, text, Input::Empty).await.map(drop) },
-    )
+/// Does one errand on every node.
+pub(super) async fn everywhere(
+    run: &Run,
+    nodes: &NodeSet,
+    cx: &Context,
+    errand: &Errand,
+    input: &Input,
+) -> Outcome {
+    each(nodes, cx, |id| async move {
+        remote::command(run, cx, id, errand, input.clone()).await.map(drop)
+    })
     .await
 }
 
-/// Shell text that makes `filesystem` on `partition`, whatever is mounted there now.
-fn mkfs(run: &Run, filesystem: &str, partition: &str) -> String {
-    let options = run.settings.mkfs_options.get(filesystem).map_or("", String::as_str);
-    let (filesystem, partition) = (quote(filesystem), quote(partition));
-    format!("umount {partition} 2>/dev/null; mkfs -t {filesystem} {options} {partition}")
+fn mkfs(run: &Run, filesystem: String, partition: String, directory: String) -> Errand {
+    let options = run.settings.mkfs_options.get(&filesystem).cloned().unwrap_or_default();
+    Errand::MakeFilesystem { filesystem, options, partition, directory }
 }
 
 pub(super) fn no_target(nodes: &NodeSet) -> Outcome {

@@ -1,30 +1,32 @@
 //! Keys, archives with scripts, and the boot loader.
 
-use super::{Run, disk::no_target, gather::each, image, remote, variables};
-use crate::{environments::Archive, platform::Input};
+use super::{
+    Run,
+    disk::{everywhere, no_target},
+    gather::each,
+    image, remote, ticket,
+    variables::variables,
+};
+use crate::{
+    environments::Archive,
+    platform::{Errand, Input},
+};
 use automata::{Context, NodeId, NodeSet, Outcome, Reason};
 use std::path::{Path, PathBuf};
-use variables::quote;
 
 /// Lets the user into the deployment system.
 pub(super) async fn key_in_deployment_system(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    add_key(run, nodes, cx, "/root/.ssh").await
+    add_keys(run, nodes, cx, "/root/.ssh".to_owned()).await
 }
 
 /// Lets the user into the installed system.
 pub(super) async fn key_in_installed_system(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    add_key(run, nodes, cx, &format!("{}/root/.ssh", run.settings.extraction_dir)).await
+    add_keys(run, nodes, cx, format!("{}/root/.ssh", run.settings.extraction_dir)).await
 }
 
-async fn add_key(run: &Run, nodes: &NodeSet, cx: &Context, directory: &str) -> Outcome {
-    let Some(key) = &run.files().key else { return Outcome::ok(nodes.clone()) };
-    let directory = quote(directory);
-    let text = format!("umask 077; mkdir -p {directory} && cat - >> {directory}/authorized_keys");
-    let text = &text;
-    each(nodes, cx, |id| async move {
-        remote::command(run, cx, id, text, Input::File(key.clone())).await.map(drop)
-    })
-    .await
+async fn add_keys(run: &Run, nodes: &NodeSet, cx: &Context, directory: String) -> Outcome {
+    let Some(keys) = run.files().key else { return Outcome::ok(nodes.clone()) };
+    everywhere(run, nodes, cx, &Errand::AddKeys { directory }, &Input::File(keys)).await
 }
 
 /// Runs the administrator's archives.
@@ -65,18 +67,16 @@ async fn unpack_and_run(
     file: &Path,
 ) -> Result<(), Reason> {
     let directory = &run.settings.rambin_dir;
-    let unpack = image::unpack(run, directory, archive.compression);
-    let text = format!("mkdir -p {} && {unpack}", quote(directory));
-    remote::command(run, cx, id, &text, Input::File(file.to_owned())).await?;
-    let Some(script) = &archive.script else { return Ok(()) };
-    // The script line is the user's own shell text: it may carry arguments.
-    let text = format!("env {} {directory}/{script}", variables::assignments(run));
-    remote::command(run, cx, id, &text, Input::Empty).await.map(drop)
+    let unpack = Errand::UnpackArchive(image::unpacking(run, directory, archive.compression));
+    remote::command(run, cx, id, &unpack, Input::File(file.to_owned())).await?;
+    let Some(script) = archive.script.clone() else { return Ok(()) };
+    let directory = directory.clone();
+    let script = Errand::RunArchive { directory, script, variables: variables(run) };
+    remote::command(run, cx, id, &script, Input::Empty).await.map(drop)
 }
 
 /// Runs the administrator's boot loader script.
 pub(super) async fn bootloader(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    let script = &run.settings.bootloader_script;
-    each(nodes, cx, |id| async move { remote::script(run, cx, id, script, "").await.map(drop) })
-        .await
+    let script = Input::File(run.settings.bootloader_script.clone());
+    ticket::everywhere(run, nodes, cx, &Errand::InstallBootLoader(variables(run)), &script).await
 }

@@ -1,13 +1,7 @@
 //! `kexec`: from the deployment system straight into the installed kernel.
 
-use super::{
-    Run,
-    disk::no_target,
-    gather::each,
-    image::INSIDE,
-    power::leave,
-    variables::{self, quote},
-};
+use super::{Run, disk::no_target, gather::each, power::leave, variables};
+use crate::platform::Errand;
 use automata::{Context, NodeSet, Outcome};
 
 /// Loads the installed kernel and jumps into it.
@@ -18,21 +12,12 @@ pub(super) async fn kexec(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     if !params.contains("root=") {
         params = format!("root={} {params}", target.partition);
     }
-    let root = quote(&run.settings.extraction_dir);
-    let (kernel, initrd, params) = (quote(&boot.kernel), quote(&boot.initrd), quote(params.trim()));
-    // The order is detached, so that ssh can end before the machine leaves.
-    let text = format!(
-        "{INSIDE}
-k=$(inside {root} {kernel}) || {{ echo kernel not found: \"$k\" >&2; exit 1; }}
-set -- -l \"$k\" --append={params}
-if [ -n {initrd} ]; then
-  i=$(inside {root} {initrd}) || {{ echo initrd not found: \"$i\" >&2; exit 1; }}
-  set -- \"$@\" --initrd=\"$i\"
-fi
-/sbin/kexec \"$@\" || exit
-umount {root} || umount -l {root}; sync
-nohup sh -c 'sleep 0.2; /sbin/kexec -e || /sbin/reboot' >/dev/null 2>&1 </dev/null &"
-    );
-    let text = &text;
-    each(nodes, cx, |id| leave(run, cx, id, text)).await
+    let errand = Errand::Kexec {
+        root: run.settings.extraction_dir.clone(),
+        kernel: boot.kernel.clone(),
+        initrd: boot.initrd.clone(),
+        params: params.trim().to_owned(),
+    };
+    let errand = &errand;
+    each(nodes, cx, |id| leave(run, cx, id, errand)).await
 }

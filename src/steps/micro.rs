@@ -1,8 +1,8 @@
 //! Every micro-step by name.
 
-use super::{Run, disk, image, install, kexec, power, profile, wait};
+use super::{Run, again, disk, image, install, kexec, power, profile, wait};
 use crate::platform::Level;
-use automata::{Context, NodeSet, Outcome, Recovery, Task};
+use automata::{Context, Failures, NodeSet, Outcome, Recovery, Task};
 use std::{sync::Arc, time::Duration};
 
 /// What `power` does.
@@ -28,9 +28,11 @@ pub enum Micro {
     Reboot(Level),
     RebootFromDeployEnv,
     Power(PowerStep),
-    /// `deploy`: the deployment system is expected, not the installed one.
+    /// `deploy`: the deployment system is expected, not the installed one. `press`: a node that
+    /// does not leave is ordered to reboot with more force.
     WaitReboot {
         deploy: bool,
+        press: bool,
         timeout: Duration,
     },
     SendKeyInDeployEnv,
@@ -110,7 +112,43 @@ impl Task for Step {
         self.micro.recovery()
     }
 
-    async fn run(&self, nodes: NodeSet, cx: Context) -> Outcome {
+    async fn run(&self, mut nodes: NodeSet, cx: Context) -> Outcome {
+        let lost = self.run.memory().lost.clone();
+        let lost: Failures = lost.into_iter().filter(|(id, _)| nodes.contains(*id)).collect();
+        if !lost.is_empty() {
+            nodes = nodes.difference(&lost.keys().copied().collect());
+            cx.raise_ko(lost);
+        }
+        let passed = self.run.passes(&nodes, &self.micro, &cx);
+        let nodes = nodes.difference(&passed);
+        let work = async { tokio::join!(self.treat(nodes, cx.clone()), self.pass(passed, &cx)).0 };
+        tokio::select! {
+            outcome = work => outcome,
+            // Nobody wants the outcome any more; what runs ends when it is dropped.
+            () = cx.cancelled() => Outcome::default(),
+        }
+    }
+}
+
+impl Step {
+    /// Hands over nodes on which the step was done before this operation. Nobody waits for
+    /// them, nor they for others.
+    async fn pass(&self, nodes: NodeSet, cx: &Context) {
+        if nodes.is_empty() {
+            return;
+        }
+        let Outcome { ok, ko } = match self.micro {
+            Micro::WaitReboot { .. } => again::instead_of_waiting(&self.run, &nodes, cx).await,
+            _ => Outcome::ok(nodes),
+        };
+        cx.raise_ok(ok);
+        cx.raise_ko(ko);
+    }
+
+    async fn treat(&self, nodes: NodeSet, cx: Context) -> Outcome {
+        if nodes.is_empty() {
+            return Outcome::default();
+        }
         let run = &*self.run;
         match &self.micro {
             Micro::Dummy => Outcome::ok(nodes),
@@ -119,8 +157,8 @@ impl Task for Step {
             Micro::Reboot(level) => power::reboot(run, &nodes, &cx, *level).await,
             Micro::RebootFromDeployEnv => power::reboot_from_deploy_env(run, &nodes, &cx).await,
             Micro::Power(step) => power::power(run, &nodes, &cx, *step).await,
-            Micro::WaitReboot { deploy, timeout, .. } => {
-                let wanted = wait::Wanted { deploy: *deploy, timeout: *timeout };
+            Micro::WaitReboot { deploy, press, timeout } => {
+                let wanted = wait::Wanted { deploy: *deploy, press: *press, timeout: *timeout };
                 wait::wait_reboot(run, &nodes, &cx, wanted).await
             }
             Micro::SendKeyInDeployEnv => install::key_in_deployment_system(run, &nodes, &cx).await,

@@ -15,22 +15,41 @@
 //! | `install` | keys, pre- and post-install archives, boot loader |
 //! | `kexec` | `kexec` |
 //! | `run` | what the steps of one workflow share |
+//! | `ledger` | what they write down, to be known after a restart |
+//! | `recover` | a look at what was ordered before a restart |
+//! | `again` | where nodes go on on which another operation failed |
+//! | `undo` | what becomes of nodes whose deployment is cancelled |
 //! | `gather` | all nodes at once, stragglers left behind |
+//! | `ticket` | what may destroy what is on a disk, once |
+//! | `turns` | one order at a time per node and BMC, and rest between them |
 //! | `remote` | one command on one node, with its limits |
 //! | `variables` | what administrators' and users' scripts are told |
 
+mod again;
 mod disk;
 mod gather;
 mod image;
 mod install;
 mod kexec;
+mod ledger;
 mod micro;
 mod power;
 mod profile;
+mod recover;
 mod remote;
 mod run;
+#[cfg(test)]
+mod tests;
+mod ticket;
+mod turns;
+mod undo;
 mod variables;
 mod wait;
 
+pub use again::{Begin, Entrance, Left, still_there};
+pub use ledger::{Ledger, Note, Phase};
 pub use micro::{Micro, PowerStep, Step};
+pub use profile::restore as restore_profiles;
 pub use run::{Files, Journalist, Run, Settings, Target, Windows};
+pub use turns::Turns;
+pub use undo::{Undone, clear_profile, undo};

@@ -1,52 +1,122 @@
 //! `reboot`, `reboot_from_deploy_env` and `power`: orders, from soft to very hard.
 
 use super::{
-    PowerStep, Run,
+    Note, Phase, PowerStep, Run,
     gather::{Gather, each},
+    ledger,
+    recover::{self, Before},
     remote,
-    run::BootOrder,
 };
-use crate::platform::{Input, Level, PowerAction, PowerError, PowerState, Reach, boot_id};
+use crate::{
+    nodes::Node,
+    platform::{Errand, Input, Level, PowerAction, PowerError, PowerState, Reach, boot_id},
+};
 use automata::{Context, Failures, NodeId, NodeSet, Outcome, Reason};
 use std::{
-    net::{IpAddr, SocketAddr},
-    time::{Duration, SystemTime},
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 /// Bound of one power order: a BMC that says nothing for that long is dead.
 const ORDER_LIMIT: Duration = Duration::from_secs(45);
 
+/// Bound of asking a running system to reboot: it hears that within seconds, or never.
+const SOFT_LIMIT: Duration = Duration::from_secs(20);
+
 /// Bound of reading a node's power state.
 const STATUS_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a running system may take to tell its boot id before it is rebooted.
-const BOOT_ID_LIMIT: Duration = Duration::from_secs(3);
+/// How long a running system may take to tell its boot id before it is rebooted: it is the
+/// best proof there is, and a machine under load takes seconds to let us in.
+const BOOT_ID_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the ports of a node are tried before it is rebooted.
 const PROBE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Starts the nodes anew. A retry of the macro-step begins at `hard`: the system
-/// that did not obey once will hardly obey now.
+/// that did not obey once will hardly obey now. A node on which an accepted order was never
+/// seen to have had an effect gets one with more force than that. Nodes that are off have no system to
+/// ask: they are switched on.
 pub(super) async fn reboot(run: &Run, nodes: &NodeSet, cx: &Context, level: Level) -> Outcome {
     let from = if cx.macro_attempt() > 0 { level.max(Level::Hard) } else { level };
     let mut gather = Gather::new(cx);
-    let before = gather.each(nodes, |id| note_order(run, id)).await;
-    debug_assert!(before.is_empty(), "taking note of an order cannot fail");
-    gather.take_back();
-    escalate(run, nodes, gather, PowerAction::Reboot, from).await
+    if !cx.recovering() {
+        return escalate(run, fresh(nodes), (cx, gather), PowerAction::Reboot, from).await;
+    }
+    let again = recovered(nodes, &mut gather, |id| recover::boot_order(run, cx, id)).await;
+    escalate(run, again, (cx, gather), PowerAction::Reboot, from).await
+}
+
+/// Where each node begins that is ordered something.
+type Starts = BTreeMap<NodeId, Start>;
+
+/// Where a node begins.
+#[derive(Clone, Copy, Default)]
+struct Start {
+    /// With this much force, if that is more than what is asked for.
+    level: Option<Level>,
+    /// It goes on with an order: what is known of it was noted before the first one.
+    goes_on: bool,
+}
+
+/// Every one of `nodes`, from the beginning.
+fn fresh(nodes: &NodeSet) -> Starts {
+    nodes.iter().map(|id| (id, Start::default())).collect()
+}
+
+/// Looks at what became of orders of before a restart: nodes that obeyed are ready; where the
+/// others begin.
+async fn recovered<W>(
+    nodes: &NodeSet,
+    gather: &mut Gather<'_>,
+    look: impl Fn(NodeId) -> W,
+) -> Starts
+where
+    W: Future<Output = Before>,
+{
+    let starts = Mutex::new(Starts::new());
+    let obeyed = |id| {
+        let (look, starts) = (look(id), &starts);
+        async move {
+            let start = match look.await {
+                Before::Obeyed => return Ok(()),
+                Before::Never => Start::default(),
+                Before::Lost(level) => Start { level: Some(level), goes_on: false },
+                Before::Failed(level) => Start { level: Some(level), goes_on: true },
+            };
+            starts.lock().unwrap_or_else(PoisonError::into_inner).insert(id, start);
+            Err("it is ordered again".into())
+        }
+    };
+    gather.each(nodes, obeyed).await;
+    starts.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Asks the deployment system to reboot at once.
 pub(super) async fn reboot_from_deploy_env(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    let text = "nohup sh -c 'sleep 0.2; /sbin/reboot -f' >/dev/null 2>&1 </dev/null &";
-    each(nodes, cx, |id| leave(run, cx, id, text)).await
+    each(nodes, cx, |id| leave(run, cx, id, &Errand::Reboot)).await
 }
 
 /// Gives the running system of a node a last command, after which it boots.
-pub(super) async fn leave(run: &Run, cx: &Context, id: NodeId, text: &str) -> Result<(), Reason> {
-    note_order(run, id).await?;
-    let _slot = run.windows.reboot.acquire().await;
-    remote::command(run, cx, id, text, Input::Empty).await?;
+pub(super) async fn leave(
+    run: &Run,
+    cx: &Context,
+    id: NodeId,
+    errand: &Errand,
+) -> Result<(), Reason> {
+    if cx.recovering() && matches!(recover::boot_order(run, cx, id).await, Before::Obeyed) {
+        return Ok(());
+    }
+    let (answered, boot_id) = running_system(run, id).await;
+    note_boot(run, cx, id, Known { answered, boot_id, was_off: false }).await?;
+    let turn = run.windows.turns.take(run.node(id)).await.map_err(|why| why.to_string())?;
+    let slot = run.windows.reboot.acquire().await;
+    let order = run.intend(id, PowerAction::Reboot, Level::Soft).await?;
+    let given = remote::command(run, cx, id, errand, Input::Empty).await;
+    drop((turn, slot));
+    run.witness(order(if given.is_ok() { Phase::Issued } else { Phase::Failed })).await;
+    given?;
     run.ports.shell.forget(run.node(id)).await;
     Ok(())
 }
@@ -54,8 +124,12 @@ pub(super) async fn leave(run: &Run, cx: &Context, id: NodeId, text: &str) -> Re
 /// Switches on or off, or asks.
 pub(super) async fn power(run: &Run, nodes: &NodeSet, cx: &Context, step: PowerStep) -> Outcome {
     match step {
-        PowerStep::On(from) => escalate(run, nodes, Gather::new(cx), PowerAction::On, from).await,
-        PowerStep::Off(from) => escalate(run, nodes, Gather::new(cx), PowerAction::Off, from).await,
+        PowerStep::On(from) => {
+            switch(run, nodes, cx, (PowerAction::On, PowerState::On), from).await
+        }
+        PowerStep::Off(from) => {
+            switch(run, nodes, cx, (PowerAction::Off, PowerState::Off), from).await
+        }
         PowerStep::Status => {
             run.journalist.message(3, "   * A power status will be performed".into());
             each(nodes, cx, |id| status(run, id)).await
@@ -63,48 +137,123 @@ pub(super) async fn power(run: &Run, nodes: &NodeSet, cx: &Context, step: PowerS
     }
 }
 
+async fn switch(
+    run: &Run,
+    nodes: &NodeSet,
+    cx: &Context,
+    (action, wanted): (PowerAction, PowerState),
+    from: Level,
+) -> Outcome {
+    let mut gather = Gather::new(cx);
+    if !cx.recovering() {
+        return escalate(run, fresh(nodes), (cx, gather), action, from).await;
+    }
+    let again = recovered(nodes, &mut gather, |id| recover::power_order(run, id, wanted)).await;
+    escalate(run, again, (cx, gather), action, from).await
+}
+
 async fn status(run: &Run, id: NodeId) -> Result<(), Reason> {
     let told = run.ports.power.status_text(run.node(id), STATUS_LIMIT).await;
     let text = told.map_err(|error| Reason::from(error.to_string()))?;
-    run.journalist.answer(id, text);
+    run.witness(Note::Answer { node: id, text }).await;
     Ok(())
+}
+
+/// What is known of a node that is about to be ordered to boot.
+struct Known {
+    answered: bool,
+    boot_id: Option<boot_id::BootId>,
+    was_off: bool,
+}
+
+/// Whether the ssh port of a node is open, and which boot answers there.
+async fn running_system(run: &Run, id: NodeId) -> (bool, Option<boot_id::BootId>) {
+    let node = run.node(id);
+    if run.probe(node, run.settings.ssh_port, PROBE_LIMIT).await != Reach::Open {
+        return (false, None);
+    }
+    (true, boot_id::boot_id(&*run.ports.shell, node, BOOT_ID_LIMIT).await.ok())
 }
 
 /// Takes note of what is known of a node now, so that its reboot can be proved later.
-async fn note_order(run: &Run, id: NodeId) -> Result<(), Reason> {
-    let node = run.node(id);
-    let port = SocketAddr::new(IpAddr::V4(node.address), run.settings.ssh_port);
-    let boot_id = match run.ports.presence.probe(port, PROBE_LIMIT).await {
-        Reach::Open => boot_id::boot_id(&*run.ports.shell, node, BOOT_ID_LIMIT).await.ok(),
-        _ => None,
+async fn note_boot(run: &Run, cx: &Context, id: NodeId, known: Known) -> Result<(), Reason> {
+    let Known { answered, boot_id, was_off } = known;
+    let by = ledger::attempt(cx);
+    run.note(Note::Boot { node: id, by, answered, boot_id, was_off }).await
+}
+
+/// The same before a reboot. A node that does not answer may be off, which its BMC knows:
+/// nobody has to wait for a system that does not run.
+async fn note_reboot(run: &Run, cx: &Context, id: NodeId) -> Result<(), Reason> {
+    let (answered, boot_id) = running_system(run, id).await;
+    let was_off = !answered && {
+        let _slot = run.windows.reboot.acquire().await;
+        let state = run.ports.power.status(run.node(id), STATUS_LIMIT).await;
+        matches!(state, Ok(PowerState::Off))
     };
-    let order = BootOrder { at: SystemTime::now(), boot_id, went_down: false };
-    run.orders().insert(id, order);
+    note_boot(run, cx, id, Known { answered, boot_id, was_off }).await?;
+    if was_off {
+        let name = &run.node(id).name;
+        run.journalist.message(5, format!("   * {name} is off: it is switched on"));
+    }
     Ok(())
 }
 
-/// Tries `action` on all nodes with more and more force; what still fails at the end has failed.
+/// Tries `action` on all nodes with more and more force, each from where it begins; what
+/// still fails at the end has failed.
 async fn escalate(
     run: &Run,
-    nodes: &NodeSet,
-    mut gather: Gather<'_>,
+    starts: Starts,
+    (cx, mut gather): (&Context, Gather<'_>),
     action: PowerAction,
     from: Level,
 ) -> Outcome {
-    let mut left = nodes.clone();
+    // Harder than what had no effect, be it in another attempt.
+    let ignored =
+        |id| if action == PowerAction::Reboot { run.open_reboot(id, false) } else { None };
+    let first = |(id, start): (&NodeId, &Start)| {
+        let known = start.level.or_else(|| ignored(*id).map(Level::harder));
+        (*id, known.unwrap_or(from).max(from))
+    };
+    let first: BTreeMap<NodeId, Level> = starts.iter().map(first).collect();
+    let (first, starts) = (&first, &starts);
     let mut failed = Failures::new();
     for level in Level::ALL.into_iter().filter(|level| *level >= from) {
-        let text = format!("   * Performing a {level} {action} on {}", run.names(&left));
+        let begin = first.iter().filter(|(_, first)| **first == level).map(|(id, _)| *id);
+        let now: NodeSet = begin.chain(failed.keys().copied()).collect();
+        if now.is_empty() {
+            continue;
+        }
+        let text = format!("   * Performing a {level} {action} on {}", run.names(&now));
         run.journalist.message(3, text);
-        let now_failed = gather.each(&left, |id| act(run, id, action, level)).await;
+        let order = |id| async move {
+            // Part of the order itself: a node that is slow to tell how it is holds nobody.
+            let begins = first[&id] == level && !starts[&id].goes_on;
+            if begins && action == PowerAction::Reboot {
+                note_reboot(run, cx, id).await?;
+            }
+            act(run, id, action, level).await
+        };
+        let now_failed = gather.each(&now, order).await;
         // A level that is not provided says less than what the level before it said.
         failed = merge(&failed, now_failed);
-        left = failed.keys().copied().collect();
-        if left.is_empty() {
-            break;
-        }
     }
     gather.outcome(failed)
+}
+
+/// Gives a node that has not left for an order of `level` one with more force.
+///
+/// # Errors
+/// There is none, or all were refused.
+pub(super) async fn harder(run: &Run, id: NodeId, level: Level) -> Result<Level, Reason> {
+    let mut why = Reason::from(format!("no reboot is stronger than {level}"));
+    for level in Level::ALL.into_iter().filter(|one| *one > level) {
+        match act(run, id, PowerAction::Reboot, level).await {
+            Ok(()) => return Ok(level),
+            Err(reason) => why = reason,
+        }
+    }
+    Err(why)
 }
 
 fn merge(before: &Failures, now: Failures) -> Failures {
@@ -120,11 +269,24 @@ const NOT_PROVIDED: &str = "command is not provided";
 
 async fn act(run: &Run, id: NodeId, action: PowerAction, level: Level) -> Result<(), Reason> {
     let node = run.node(id);
+    // The turn first: whoever waits for it must not keep others from the window.
+    let turn = run.windows.turns.take(node).await.map_err(|why| why.to_string())?;
     let _slot = run.windows.reboot.acquire().await;
-    let was_off = action == PowerAction::Reboot
-        && level > Level::Soft
-        && matches!(run.ports.power.status(node, STATUS_LIMIT).await, Ok(PowerState::Off));
-    let acted = run.ports.power.act(node, action, level, ORDER_LIMIT).await;
+    let was_off = run.boot_order(id).is_some_and(|order| order.was_off);
+    let order = run.intend(id, action, level).await?;
+    let acted = if action == PowerAction::Reboot && was_off {
+        start(run, node, level).await
+    } else {
+        run.ports.power.act(node, action, level, limit(action, level)).await
+    };
+    turn.over(&acted);
+    run.witness(order(match (&acted, action) {
+        (Err(_), _) => Phase::Failed,
+        // Whether a node has rebooted is seen by `wait_reboot`.
+        (Ok(()), PowerAction::Reboot) if !was_off => Phase::Issued,
+        (Ok(()), _) => Phase::Observed,
+    }))
+    .await;
     if let Err(error) = acted {
         if matches!(error, PowerError::NotProvided { .. }) {
             let text = format!("   ! No {level} {action} command is defined for {}", node.name);
@@ -134,9 +296,23 @@ async fn act(run: &Run, id: NodeId, action: PowerAction, level: Level) -> Result
     }
     if action == PowerAction::Reboot {
         run.ports.shell.forget(node).await;
-        if let (true, Some(order)) = (was_off, run.orders().get_mut(&id)) {
-            order.went_down = true;
-        }
     }
     Ok(())
+}
+
+/// Switches a node on that is off, by the site's way at `level` or a gentler one; by its
+/// reboot where there is none.
+async fn start(run: &Run, node: &Node, level: Level) -> Result<(), PowerError> {
+    use PowerAction::{On, Reboot};
+    for gentler in Level::ALL.into_iter().rev().filter(|one| *one <= level) {
+        match run.ports.power.act(node, On, gentler, limit(On, gentler)).await {
+            Err(PowerError::NotProvided { .. }) => {}
+            acted => return acted,
+        }
+    }
+    run.ports.power.act(node, Reboot, level, limit(Reboot, level)).await
+}
+
+fn limit(action: PowerAction, level: Level) -> Duration {
+    if (action, level) == (PowerAction::Reboot, Level::Soft) { SOFT_LIMIT } else { ORDER_LIMIT }
 }

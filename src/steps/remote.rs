@@ -1,9 +1,9 @@
 //! One command on one node, with its limits.
 
 use super::Run;
-use crate::platform::{Command, Input, Output};
+use crate::platform::{Command, Errand, Input, Output};
 use automata::{Context, NodeId, Reason};
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bound of a command of a step that has no deadline of its own.
@@ -12,15 +12,15 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(3600);
 /// Bytes of a command's standard error that a reason quotes: its end says most.
 const QUOTED: usize = 600;
 
-/// Runs `text` on a node; anything but exit status 0 is the reason it failed.
+/// Does `errand` on a node; anything but exit status 0 is the reason it failed.
 pub(super) async fn command(
     run: &Run,
     cx: &Context,
     id: NodeId,
-    text: &str,
+    errand: &Errand,
     input: Input,
 ) -> Result<Output, Reason> {
-    within(run, id, text, input, time_left(cx)).await
+    within(run, id, errand, input, time_left(cx)).await
 }
 
 /// How long the step may still take.
@@ -32,32 +32,16 @@ pub(super) fn time_left(cx: &Context) -> Duration {
 pub(super) async fn within(
     run: &Run,
     id: NodeId,
-    text: &str,
+    errand: &Errand,
     input: Input,
     deadline: Duration,
 ) -> Result<Output, Reason> {
     let output_limit = run.settings.output_limit;
-    let command = Command { text: text.to_owned(), input, deadline, output_limit };
+    let command = Command { errand: errand.clone(), input, deadline, output_limit };
     let output = run.ports.shell.run(run.node(id), &command).await;
     let output = output.map_err(|error| Reason::from(error.to_string()))?;
-    run.journalist.command(id, text, output.status, &output.stdout, &output.stderr);
+    run.journalist.command(id, &errand.text(), output.status, &output.stdout, &output.stderr);
     if output.status == 0 { Ok(output) } else { Err(complaint(&output)) }
-}
-
-/// Streams a script of the server to a node and runs it there with the variables of
-/// the run (and `arguments`, shell text).
-pub(super) async fn script(
-    run: &Run,
-    cx: &Context,
-    id: NodeId,
-    file: &Path,
-    arguments: &str,
-) -> Result<Output, Reason> {
-    let variables = super::variables::assignments(run);
-    let text = format!(
-        "t=$(mktemp) && cat >\"$t\" && chmod 755 \"$t\" && env {variables} \"$t\" {arguments}; s=$?; rm -f \"$t\"; exit $s"
-    );
-    command(run, cx, id, &text, Input::File(file.to_owned())).await
 }
 
 /// What a failed command said, or its status where it said nothing.

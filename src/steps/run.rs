@@ -1,16 +1,19 @@
 //! What the steps of one workflow share.
 
+use super::ledger::{Ledger, Memory};
 use crate::{
     environments::Environment,
     nodes::Node,
-    platform::{Ports, boot_id::BootId},
+    platform::{Ports, Reach},
 };
 use automata::NodeId;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 use tokio::sync::Semaphore;
 
@@ -32,12 +35,14 @@ pub struct Run {
     pub windows: Arc<Windows>,
     /// Where messages, progress and outputs go.
     pub journalist: Arc<dyn Journalist>,
-    /// Orders to boot that were given, by node.
-    pub(super) orders: Mutex<HashMap<NodeId, BootOrder>>,
+    /// Where notes are kept that must survive a restart.
+    pub ledger: Arc<dyn Ledger>,
+    /// What is remembered of the nodes.
+    pub(super) memory: Mutex<Memory>,
 }
 
 /// What the steps take from the configuration of the server and of the cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Name of the cluster.
     pub cluster: String,
@@ -79,10 +84,14 @@ pub struct Settings {
     pub prod: String,
     /// The tmp partition's.
     pub tmp: String,
+    /// Bound of a boot through the firmware.
+    pub boot_limit: Duration,
+    /// A node whose disk was written to is switched off when its deployment is cancelled.
+    pub off_after_cancel: bool,
 }
 
 /// What goes where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
     /// What is installed.
     pub environment: Environment,
@@ -122,6 +131,8 @@ pub struct Files {
 pub struct Windows {
     /// Reboot and power orders.
     pub reboot: Semaphore,
+    /// Turns and rest of each node and BMC.
+    pub turns: super::Turns,
     /// Liveness tests.
     pub check: Semaphore,
 }
@@ -144,19 +155,8 @@ pub trait Journalist: Send + Sync + 'static {
     fn command(&self, node: NodeId, text: &str, status: i32, stdout: &[u8], stderr: &[u8]);
 }
 
-/// An order to boot: what was known of the node when it was given.
-#[derive(Clone, Debug)]
-pub(super) struct BootOrder {
-    /// When.
-    pub(super) at: SystemTime,
-    /// Boot id of the system that was running, if it answered.
-    pub(super) boot_id: Option<BootId>,
-    /// The machine was off, or its ssh port was seen closed afterwards.
-    pub(super) went_down: bool,
-}
-
 impl Run {
-    /// A run at its start: no node was ordered to boot yet.
+    /// A run at its start: nothing is remembered of its nodes.
     #[expect(clippy::too_many_arguments, reason = "one field each; a builder would say it twice")]
     pub fn new(
         wid: String,
@@ -166,10 +166,10 @@ impl Run {
         target: Option<Target>,
         files: Arc<OnceLock<Files>>,
         windows: Arc<Windows>,
-        journalist: Arc<dyn Journalist>,
+        (journalist, ledger): (Arc<dyn Journalist>, Arc<dyn Ledger>),
     ) -> Self {
-        let orders = Mutex::default();
-        Self { wid, nodes, ports, settings, target, files, windows, journalist, orders }
+        let memory = Mutex::default();
+        Self { wid, nodes, ports, settings, target, files, windows, journalist, ledger, memory }
     }
 
     /// The files of the operation; none before they are grabbed.
@@ -187,13 +187,15 @@ impl Run {
         set.iter().map(|id| Arc::clone(self.node(id))).collect()
     }
 
+    /// Tries a port of a node, when there is room for one more test of liveness.
+    pub(super) async fn probe(&self, node: &Node, port: u16, within: Duration) -> Reach {
+        let _slot = self.windows.check.acquire().await;
+        let address = SocketAddr::new(IpAddr::V4(node.address), port);
+        self.ports.presence.probe(address, within).await
+    }
+
     /// The names in a set, folded for a message.
     pub(super) fn names(&self, set: &automata::NodeSet) -> String {
         automata::ranges::fold(set.iter().map(|id| self.node(id).name.as_str()))
-    }
-
-    /// Orders to boot; a panic elsewhere does not make them wrong.
-    pub(super) fn orders(&self) -> MutexGuard<'_, HashMap<NodeId, BootOrder>> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,23 +1,10 @@
 //! What administrators' and users' scripts are told.
 
 use super::Run;
-
-/// Quotes `text` as one word of a POSIX shell.
-pub(super) fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// Every variable of a run, as quoted `NAME='value'` words.
-pub(super) fn assignments(run: &Run) -> String {
-    let words: Vec<_> = variables(run)
-        .into_iter()
-        .map(|(name, value)| format!("{name}={}", quote(&value)))
-        .collect();
-    words.join(" ")
-}
+use crate::platform::Variables;
 
 /// The variables and their values, in Kadeploy's order.
-fn variables(run: &Run) -> Vec<(&'static str, String)> {
+pub(super) fn variables(run: &Run) -> Variables {
     let settings = &run.settings;
     let mut list = vec![("KADEPLOY_CLUSTER", settings.cluster.clone())];
     if let Some(target) = &run.target {
@@ -62,20 +49,4 @@ pub(super) fn kernel_params(run: &Run) -> String {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quote;
-    use proptest::prelude::*;
-    use std::process::Command;
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn a_quoted_word_reaches_a_program_unchanged(text in "[^\0]{0,40}") {
-            let shell = Command::new("sh").arg("-c").arg(format!("printf %s {}", quote(&text))).output();
-            prop_assert_eq!(shell.unwrap().stdout, text.into_bytes());
-        }
-    }
 }

@@ -8,17 +8,17 @@
 //! order; a request to one of our boot servers after the order; the BMC seen off.
 //! A node that stays without proof or disproof for the pause that the configuration
 //! names is accepted, with a warning.
+//!
+//! A node that is seen to run on, though the order was accepted, is ordered again with more
+//! force, up to `very_hard`; one that runs on after that fails.
 
-use super::{Run, gather::each, run::BootOrder};
+use super::{Note, Run, gather::each, ledger::BootOrder, power};
 use crate::{
     nodes::Node,
-    platform::{Reach, Sighting, boot_id},
+    platform::{Level, Reach, Sighting, boot_id, boot_id::BootId},
 };
 use automata::{Context, NodeId, NodeSet, Outcome, Reason};
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// What is waited for.
@@ -26,6 +26,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub(super) struct Wanted {
     /// Into the deployment system.
     pub(super) deploy: bool,
+    /// One that does not leave is ordered again with more force.
+    pub(super) press: bool,
     /// For how long.
     pub(super) timeout: Duration,
 }
@@ -41,6 +43,13 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Bound of reading a boot id.
 const BOOT_ID_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a system may take to leave when it is asked to: its services are stopped, which
+/// systemd by itself gives 90 seconds.
+const SOFT_EFFECT: Duration = Duration::from_secs(90);
+
+/// How long a machine may take to leave when its BMC resets it.
+const HARD_EFFECT: Duration = Duration::from_secs(30);
 
 /// Waits for each node; those that are not back in time fail.
 pub(super) async fn wait_reboot(
@@ -60,6 +69,9 @@ pub(super) async fn wait_reboot(
             Ok(verdict) => verdict?,
             Err(_) => return Err(watch.unreachable()),
         }
+        if wanted.deploy && run.target.is_some() {
+            run.is_in_deployment_system(id, watch.boot).await;
+        }
         run.journalist.boot_state(id, "rebooted");
         let text =
             format!("   * {} is here after {}s", run.node(id).name, began.elapsed().as_secs());
@@ -77,6 +89,10 @@ struct Watch<'a> {
     order: BootOrder,
     last: Option<(Reach, Reach)>,
     same_boot: bool,
+    /// Since when the last order should show; none once nothing more can be ordered.
+    since: Option<Instant>,
+    /// The boot that it is in now, if it had to tell.
+    boot: Option<BootId>,
 }
 
 /// What a look at a node said.
@@ -88,13 +104,17 @@ enum Look {
 
 impl<'a> Watch<'a> {
     fn new(run: &'a Run, id: NodeId, wanted: Wanted) -> Self {
-        // Without an order (a restart of the service) everything seen from now on counts.
-        let order = run.orders().get(&id).cloned().unwrap_or(BootOrder {
-            at: SystemTime::now(),
+        // Without an order everything seen from now on counts.
+        let order = run.boot_order(id).unwrap_or(BootOrder {
+            by: String::new(),
+            at: Some(Instant::now()),
+            answered: false,
+            was_off: false,
             boot_id: None,
             went_down: false,
         });
-        Self { run, id, wanted, order, last: None, same_boot: false }
+        let since = Some(Instant::now());
+        Self { run, id, wanted, order, last: None, same_boot: false, since, boot: None }
     }
 
     fn node(&self) -> &'a Node {
@@ -106,8 +126,14 @@ impl<'a> Watch<'a> {
         let mut unproved_since = None;
         loop {
             match self.look().await {
-                Look::Proved => return Ok(()),
-                Look::NotYet => unproved_since = None,
+                Look::Proved => {
+                    self.run.observed(self.id).await;
+                    return Ok(());
+                }
+                Look::NotYet => {
+                    unproved_since = None;
+                    self.press().await?;
+                }
                 Look::Unproved => {
                     let since = *unproved_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= self.run.settings.sleep_before_ping {
@@ -121,33 +147,78 @@ impl<'a> Watch<'a> {
 
     async fn look(&mut self) -> Look {
         let settings = &self.run.settings;
-        let port = |port| SocketAddr::new(IpAddr::V4(self.node().address), port);
-        let presence = &self.run.ports.presence;
-        let slot = self.run.windows.check.acquire().await;
-        let ssh = presence.probe(port(settings.ssh_port), PROBE_LIMIT).await;
+        let ssh = self.run.probe(self.node(), settings.ssh_port, PROBE_LIMIT).await;
         let marker = match ssh {
-            Reach::Open => presence.probe(port(settings.marker_port), PROBE_LIMIT).await,
+            Reach::Open => self.run.probe(self.node(), settings.marker_port, PROBE_LIMIT).await,
             other => other,
         };
-        drop(slot);
         self.last = Some((ssh, marker));
         if ssh != Reach::Open {
-            self.order.went_down = true;
             self.same_boot = false;
+            if !self.order.went_down {
+                self.order.went_down = true;
+                self.run.witness(Note::WentDown { node: self.id }).await;
+                self.run.observed(self.id).await;
+            }
         }
         let right = ssh == Reach::Open && (marker == Reach::Open) == self.wanted.deploy;
         if right { self.proof().await } else { Look::NotYet }
     }
 
+    /// Orders a node that runs on to reboot with more force, when it is time.
+    async fn press(&mut self) -> Result<(), Reason> {
+        let (Some(since), true) = (self.since, self.wanted.press) else { return Ok(()) };
+        let Some(level) = self.run.open_reboot(self.id, true) else { return Ok(()) };
+        if since.elapsed() < effect(level, self.wanted.timeout) || !self.stays().await {
+            return Ok(());
+        }
+        let name = &self.node().name;
+        if level == Level::VeryHard {
+            return Err(format!(
+                "the reboot of {name} was accepted and had no effect, at every level up to \
+                 {level}: look at its BMC and its console"
+            )
+            .into());
+        }
+        let text = format!("   ! The {level} reboot of {name} was accepted and had no effect");
+        self.run.journalist.message(3, text);
+        self.since = match power::harder(self.run, self.id, level).await {
+            Ok(_) => Some(Instant::now()),
+            // Perhaps it leaves yet.
+            Err(why) => {
+                self.run.journalist.message(3, format!("   ! No other reboot of {name}: {why}"));
+                None
+            }
+        };
+        Ok(())
+    }
+
+    /// Whether the node is known to run the system that it ran when it was ordered to reboot.
+    async fn stays(&mut self) -> bool {
+        let open = matches!(self.last, Some((Reach::Open, _)));
+        if !open || self.order.went_down || self.sighting().is_some() {
+            return false;
+        }
+        let Some(before) = self.order.boot_id else { return self.order.answered };
+        let now = boot_id::boot_id(&*self.run.ports.shell, self.node(), BOOT_ID_LIMIT).await;
+        now.is_ok_and(|now| now == before)
+    }
+
     async fn proof(&mut self) -> Look {
         if let Some(before) = self.order.boot_id {
             match boot_id::boot_id(&*self.run.ports.shell, self.node(), BOOT_ID_LIMIT).await {
-                Ok(now) if now != before => return Look::Proved,
+                Ok(now) if now != before => {
+                    self.boot = Some(now);
+                    return Look::Proved;
+                }
                 Ok(_) => {
                     self.same_boot = true;
                     return Look::NotYet;
                 }
-                // The installed system need not know our key.
+                // The installed system need not know our key; the one before did.
+                Err(error) if error.is_of_another_system() => return Look::Proved,
+                // A system that is slow to die, or one that is not quite there: neither is known.
+                Err(error) if error.is_silence() => return Look::NotYet,
                 Err(_) => {}
             }
         }
@@ -158,7 +229,7 @@ impl<'a> Watch<'a> {
     /// A request of the node to one of our servers after the order.
     fn sighting(&self) -> Option<Sighting> {
         let seen = self.run.ports.presence.last_seen(self.node())?;
-        (seen.at > self.order.at).then_some(seen)
+        self.order.at.is_none_or(|at| seen.at > at).then_some(seen)
     }
 
     fn accept_unproved(&self) -> Result<(), Reason> {
@@ -186,6 +257,14 @@ impl<'a> Watch<'a> {
             Some(at) => format!("last request: {:?} {}", at.witness, at.what).to_lowercase(),
             None => "it asked none of our boot servers for anything".to_owned(),
         };
-        format!("Unreachable after the reboot: {seen}; {booted}").into()
+        let name = &self.node().name;
+        format!("Unreachable after the reboot: {seen}; {booted}. Look at its console and its boot order, and ask `kadence power status -m {name}`").into()
     }
+}
+
+/// How long an order of `level` may take to show, where the node may be away for `timeout`:
+/// there must be time for a stronger one.
+fn effect(level: Level, timeout: Duration) -> Duration {
+    let limit = if level == Level::Soft { SOFT_EFFECT } else { HARD_EFFECT };
+    limit.min(timeout / 3)
 }

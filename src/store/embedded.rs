@@ -1,115 +1,169 @@
-//! The store in one directory, on sled.
+//! The store of a service: one directory, one process.
 
+use std::collections::HashMap;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
-use sled::{Db, IVec};
 use tokio::sync::{mpsc, oneshot};
 
-use super::change::{environment, journal, node, operation};
-use super::key::{Key, Tree, describe};
+use super::change::{Write, node, operation};
+use super::disk::{Directory, Disk};
+use super::engine::{self, Engine, Records, Session, check_number};
+use super::key::{Key, Tree};
 use super::lock::DirectoryLock;
-use super::platter::Platter;
-use super::witness::Witness;
-use super::writer::{Job, Writer, last_id_key, number_key, sequence};
+use super::view::View;
+use super::witness::{self, Witness};
+use super::writer::{Job, Writer, last_id_key};
 use super::{
     Change, EnvironmentQuery, EnvironmentRecord, JournalRecord, NodeRecord, OperationRecord,
-    RightRecord, StatFilter, StatRow, Store, StoreError, Version, frame,
+    RightRecord, StatFilter, StatRow, Store, StoreError, frame,
 };
 
 /// Version of the keys and records. An older one is to be migrated here, after
 /// a copy of the directory; there is none yet.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// Changes that may wait for the writer; further callers wait for a place.
 const QUEUE: usize = 1024;
 
-/// Memory for the engine's pages. The state of a large site is some tens of MB;
-/// what does not fit is read from disk.
-const ENGINE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// What a development version before redb left in its directory.
+const OLDER: &str = "sled";
 
-/// [`Store`] in a directory that belongs to this process alone.
+/// The key under which the version is kept.
+pub(super) fn schema_key() -> Key {
+    Key::new(Tree::Meta).text("schema")
+}
+
+/// [`Store`] in a directory that belongs to this process alone, or on any other [`Disk`].
 ///
 /// Dropping it waits for the changes that were handed in.
-pub struct SledStore {
-    files: Arc<Files>,
-    jobs: Option<mpsc::Sender<Job>>,
-    writer: Option<JoinHandle<()>>,
+pub struct EmbeddedStore {
+    engine: Arc<Engine>,
+    hand: Hand,
     last_id: AtomicU64,
 }
 
-/// The engine and the lock on its directory, in the order in which they close.
-struct Files {
-    db: Db,
-    directory: PathBuf,
-    _lock: DirectoryLock,
+/// Who does what may wait for the disk.
+enum Hand {
+    /// A thread of its own writes, others read.
+    Threads { jobs: Option<mpsc::Sender<Job>>, writer: Option<JoinHandle<()>> },
+    /// The caller, at once: in a simulation there are no threads.
+    Caller(Mutex<Writer>),
+    /// Nobody: what is there can be read, by threads.
+    Nobody,
 }
 
-impl SledStore {
+impl EmbeddedStore {
     /// Opens the state in `directory`, made if missing. Reads the disk: not for
     /// an async context.
     ///
-    /// Errors: the directory is in use, was written by a newer release, is
-    /// damaged, or cannot be read.
+    /// Errors: the directory is in use, was written by another release, is
+    /// damaged, or cannot be read. Nothing is changed then.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = directory.as_ref();
         fs::create_dir_all(directory).map_err(StoreError::file(directory))?;
         let lock = DirectoryLock::take(directory)?;
-        let engine = directory.join("sled");
-        let db = open_engine(directory, &engine)?;
-        let files = Files { db, directory: directory.to_owned(), _lock: lock };
-        // The engine takes a file in which it recognises nothing for a new one.
-        let acknowledged = Witness::read(directory)?;
-        files.check_schema(acknowledged.is_none())?;
-        let number = files.check_number(acknowledged)?;
-        let last_id = files.get(&last_id_key())?.unwrap_or(0);
-        let mut platter = Platter::new(&engine)?;
-        files.db.flush().map_err(|why| files.engine(why))?;
-        platter.sync()?;
-        let witness = Witness::begin(directory, number)?;
-        let files = Arc::new(files);
+        refuse_older(directory)?;
+        let writer = start(Arc::new(Directory::new(directory)), Some(lock))?;
+        let (engine, last_id) = (Arc::clone(&writer.engine), AtomicU64::new(writer.last_id));
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        let kept = Arc::clone(&files);
-        let work = Writer {
-            db: files.db.clone(),
-            directory: directory.to_owned(),
-            platter,
-            witness,
-            number,
-            last_id,
-            tails: std::collections::HashMap::new(),
-        };
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || {
-                work.run(waiting);
-                drop(kept);
-            })
+            .spawn(move || writer.run(waiting))
             .map_err(StoreError::file(directory))?;
-        Ok(Self { files, jobs: Some(jobs), writer: Some(writer), last_id: AtomicU64::new(last_id) })
+        let hand = Hand::Threads { jobs: Some(jobs), writer: Some(writer) };
+        Ok(Self { engine, hand, last_id })
     }
 
-    /// Reads on a thread that may wait for the disk.
+    /// Opens the state on `disk` without any thread: each call has done its work when it
+    /// returns, and the same calls do the same. For simulations.
+    ///
+    /// Errors: as [`EmbeddedStore::open`].
+    pub fn on_disk(disk: impl Disk) -> Result<Self, StoreError> {
+        let writer = start(Arc::new(disk), None)?;
+        let (engine, last_id) = (Arc::clone(&writer.engine), AtomicU64::new(writer.last_id));
+        Ok(Self { engine, hand: Hand::Caller(Mutex::new(writer)), last_id })
+    }
+
+    /// A store that can only be read: the records of `engine`.
+    pub(super) fn read_only(engine: Engine) -> Self {
+        Self { engine: Arc::new(engine), hand: Hand::Nobody, last_id: AtomicU64::new(0) }
+    }
+
+    /// Reads, where that may wait for the disk.
     async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
     where
-        T: Send + 'static,
-        F: FnOnce(&Files) -> Result<T, StoreError> + Send + 'static,
+        T: Default + Send + 'static,
+        F: Fn(View<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let files = Arc::clone(&self.files);
-        tokio::task::spawn_blocking(move || read(&files)).await.map_err(|_| StoreError::Closed)?
+        let engine = Arc::clone(&self.engine);
+        let read = move || {
+            let look = |records: &Records| read(View { records, path: engine.path() });
+            engine.read(look).map(Option::unwrap_or_default)
+        };
+        if let Hand::Caller(_) = self.hand {
+            return read();
+        }
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
     }
 }
 
-impl Drop for SledStore {
+/// Judges what is on the disk, and makes it ready to be changed.
+fn start(disk: Arc<dyn Disk>, lock: Option<DirectoryLock>) -> Result<Writer, StoreError> {
+    let acknowledged = witness::acknowledged(&*disk)?;
+    let session = Session::open(&*disk, engine::FILE, acknowledged.is_none())?;
+    let path = disk.path(engine::FILE);
+    let number = session.number()?;
+    check_number(&path, number, acknowledged.unwrap_or(0))?;
+    let known = check_schema(&session, &path, number)?;
+    session.admit()?;
+    let witness = Witness::open(&*disk)?;
+    let last_id = session.get(&last_id_key())?.unwrap_or(0);
+    let engine = Arc::new(Engine::new(disk, session, lock));
+    let tails = HashMap::new();
+    let mut writer = Writer { engine, witness, number, last_id, tails, broken: None };
+    if !known {
+        let (key, content) = (schema_key(), frame::encode(Tree::Meta, &SCHEMA)?);
+        let noted = writer.commit(vec![vec![Write::Put { key, content }]]);
+        noted.into_iter().collect::<Result<(), _>>()?;
+    }
+    writer.witness.settle(writer.number)?;
+    Ok(writer)
+}
+
+/// Whether the state has a version; a new one has none yet.
+pub(super) fn check_schema(
+    session: &Session,
+    path: &Path,
+    number: u64,
+) -> Result<bool, StoreError> {
+    let key = schema_key();
+    match session.get::<u32>(&key)? {
+        Some(SCHEMA) => Ok(true),
+        Some(found) if found > SCHEMA => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA })
+        }
+        Some(found) => Err(frame::damaged(&key.0, format!("there never was a version {found}"))),
+        None if number == 0 => Ok(false),
+        None => Err(frame::damaged(&key.0, "it is missing though the state was in use before")),
+    }
+}
+
+/// What an earlier engine wrote is not taken for a new directory.
+pub(super) fn refuse_older(directory: &Path) -> Result<(), StoreError> {
+    let older = directory.join(OLDER).is_dir() && !directory.join(engine::FILE).exists();
+    if older { Err(StoreError::Older { directory: directory.to_owned() }) } else { Ok(()) }
+}
+
+impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(writer) = self.writer.take()
+        let Hand::Threads { jobs, writer } = &mut self.hand else { return };
+        *jobs = None;
+        if let Some(writer) = writer.take()
             && writer.join().is_err()
         {
             tracing::error!("the thread that writes the state panicked");
@@ -117,145 +171,23 @@ impl Drop for SledStore {
     }
 }
 
-/// The engine panics on some kinds of damage: that ends the start, not the process.
-fn open_engine(directory: &Path, engine: &Path) -> Result<Db, StoreError> {
-    let config =
-        sled::Config::new().path(engine).cache_capacity(ENGINE_CACHE_BYTES).flush_every_ms(None);
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(opened) => opened.map_err(|why| StoreError::Engine {
-            directory: directory.to_owned(),
-            why: Box::new(why),
-        }),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let why = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            let why = why.unwrap_or_else(|| "the storage engine gave up".to_owned());
-            Err(StoreError::Unreadable { directory: directory.to_owned(), why })
-        }
-    }
-}
-
-impl Files {
-    fn engine(&self, why: sled::Error) -> StoreError {
-        StoreError::Engine { directory: self.directory.clone(), why: Box::new(why) }
-    }
-
-    /// Notes the schema's version in a new directory, checks it in an old one.
-    fn check_schema(&self, fresh: bool) -> Result<(), StoreError> {
-        let key = Key::new(Tree::Meta).text("schema");
-        let damaged = |why: &str| StoreError::Damaged {
-            tree: Tree::Meta,
-            key: describe(&key.0),
-            why: why.to_owned(),
-        };
-        match self.get::<u32>(&key)? {
-            Some(SCHEMA) => Ok(()),
-            Some(found) if found > SCHEMA => {
-                Err(StoreError::Newer { directory: self.directory.clone(), found, known: SCHEMA })
-            }
-            Some(found) => Err(damaged(&format!("there never was a version {found}"))),
-            None if self.db.is_empty() && fresh => {
-                let content = frame::encode(Tree::Meta, &SCHEMA)?;
-                let noted = self.db.insert(&key.0, frame::seal(&key, &content));
-                noted.map(|_| ()).map_err(|why| self.engine(why))
-            }
-            None => Err(damaged("it is missing though the directory was in use before")),
-        }
-    }
-
-    /// The number of the last transaction, which must be what was acknowledged.
-    fn check_number(&self, acknowledged: Option<u64>) -> Result<u64, StoreError> {
-        let found = self.get(&number_key())?.unwrap_or(0);
-        match acknowledged {
-            Some(acknowledged) if acknowledged > found => Err(StoreError::Lost {
-                directory: self.directory.clone(),
-                lost: acknowledged - found,
-            }),
-            _ => Ok(found),
-        }
-    }
-
-    fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
-        let found = self.db.get(&key.0).map_err(|why| self.engine(why))?;
-        found.map(|value| frame::open(&key.0, &value)).transpose()
-    }
-
-    /// The records of some keys, in order.
-    fn records<T: DeserializeOwned>(
-        &self,
-        found: impl Iterator<Item = sled::Result<(IVec, IVec)>>,
-    ) -> impl Iterator<Item = Result<(IVec, T), StoreError>> {
-        found.map(|entry| {
-            let (key, value) = entry.map_err(|why| self.engine(why))?;
-            let record = frame::open(&key, &value)?;
-            Ok((key, record))
-        })
-    }
-
-    fn list<T: DeserializeOwned>(&self, prefix: Key) -> Result<Vec<T>, StoreError> {
-        self.records(self.db.scan_prefix(prefix.0))
-            .map(|entry| entry.map(|(_, record)| record))
-            .collect()
-    }
-
-    fn journal(
-        &self,
-        wid: &str,
-        since: u64,
-        limit: usize,
-    ) -> Result<Vec<JournalRecord>, StoreError> {
-        let Some(first) = since.checked_add(1) else { return Ok(Vec::new()) };
-        let prefix = journal(wid);
-        let range = self.db.range(prefix.clone().number(first).0..=prefix.number(u64::MAX).0);
-        let numbered =
-            |(key, record): (IVec, JournalRecord)| JournalRecord { seq: sequence(&key), ..record };
-        self.records(range).take(limit).map(|entry| entry.map(numbered)).collect()
-    }
-
-    fn environments(&self, query: &EnvironmentQuery) -> Result<Vec<EnvironmentRecord>, StoreError> {
-        let prefix = match (&query.user, &query.name) {
-            (Some(user), Some(name)) => environment(user, name),
-            (Some(user), None) => Key::new(Tree::Environments).text(user),
-            (None, _) => Key::new(Tree::Environments),
-        };
-        let mut found: Vec<EnvironmentRecord> = self.list(prefix)?;
-        found.retain(|record| query.name.as_ref().is_none_or(|name| *name == record.name));
-        match query.version {
-            Version::All => {}
-            Version::Exactly(version) => found.retain(|record| record.version == version),
-            // Versions of one environment stand together, the greatest last.
-            Version::Latest => found.dedup_by(|later, earlier| {
-                let same = later.user == earlier.user && later.name == earlier.name;
-                if same {
-                    std::mem::swap(later, earlier);
-                }
-                same
-            }),
-        }
-        Ok(found)
-    }
-
-    fn statistics(&self, filter: &StatFilter) -> Result<Vec<StatRow>, StoreError> {
-        let at = |time: Option<u64>| Key::new(Tree::Statistics).number(time.unwrap_or(u64::MAX)).0;
-        let range = at(filter.from.or(Some(0)))..at(filter.until);
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = self.records(self.db.range(range)).map(|entry| entry.map(|(_, row)| row));
-        let passes =
-            |row: &Result<StatRow, StoreError>| row.as_ref().map_or(true, |row| filter.passes(row));
-        rows.filter(passes).take(filter.limit.unwrap_or(usize::MAX)).collect()
-    }
-}
-
 #[async_trait]
-impl Store for SledStore {
+impl Store for EmbeddedStore {
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
-        let (done, answer) = oneshot::channel();
-        let job = Job { writes: change.encode()?, done };
-        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
-        jobs.send(job).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let writes = change.encode()?;
+        match &self.hand {
+            Hand::Threads { jobs, .. } => {
+                let (done, answer) = oneshot::channel();
+                let jobs = jobs.as_ref().ok_or(StoreError::Closed)?;
+                jobs.send(Job { writes, done }).await.map_err(|_| StoreError::Closed)?;
+                answer.await.map_err(|_| StoreError::Closed)?
+            }
+            Hand::Caller(writer) => {
+                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                writer.commit(vec![writes]).into_iter().collect()
+            }
+            Hand::Nobody => Err(StoreError::ReadOnly),
+        }
     }
 
     async fn journal(
@@ -265,25 +197,25 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Vec<JournalRecord>, StoreError> {
         let wid = wid.to_owned();
-        self.read(move |files| files.journal(&wid, since, limit)).await
+        self.read(move |view| view.journal(&wid, since, limit)).await
     }
 
     async fn operation(&self, id: &str) -> Result<Option<OperationRecord>, StoreError> {
         let key = operation(id);
-        self.read(move |files| files.get(&key)).await
+        self.read(move |view| view.get(&key)).await
     }
 
     async fn operations(&self) -> Result<Vec<OperationRecord>, StoreError> {
-        self.read(|files| files.list(Key::new(Tree::Operations))).await
+        self.read(|view| view.list(&Key::new(Tree::Operations))).await
     }
 
     async fn node(&self, name: &str) -> Result<Option<NodeRecord>, StoreError> {
         let key = node(name);
-        self.read(move |files| files.get(&key)).await
+        self.read(move |view| view.get(&key)).await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
-        self.read(|files| files.list(Key::new(Tree::Nodes))).await
+        self.read(|view| view.list(&Key::new(Tree::Nodes))).await
     }
 
     async fn environments(
@@ -291,7 +223,7 @@ impl Store for SledStore {
         query: &EnvironmentQuery,
     ) -> Result<Vec<EnvironmentRecord>, StoreError> {
         let query = query.clone();
-        self.read(move |files| files.environments(&query)).await
+        self.read(move |view| view.environments(&query)).await
     }
 
     fn new_environment_id(&self) -> u64 {
@@ -301,11 +233,11 @@ impl Store for SledStore {
     async fn rights(&self, user: Option<&str>) -> Result<Vec<RightRecord>, StoreError> {
         let all = Key::new(Tree::Rights);
         let prefix = user.map_or_else(|| all.clone(), |user| all.clone().text(user));
-        self.read(move |files| files.list(prefix)).await
+        self.read(move |view| view.list(&prefix)).await
     }
 
     async fn statistics(&self, filter: &StatFilter) -> Result<Vec<StatRow>, StoreError> {
         let filter = filter.clone();
-        self.read(move |files| files.statistics(&filter)).await
+        self.read(move |view| view.statistics(&filter)).await
     }
 }

@@ -37,18 +37,27 @@ pub(super) fn seal(key: &Key, content: &[u8]) -> Vec<u8> {
 
 /// The record in a frame that was read at `key`.
 pub(super) fn open<T: DeserializeOwned>(key: &[u8], frame: &[u8]) -> Result<T, StoreError> {
-    let damaged =
-        |why: String| StoreError::Damaged { tree: Tree::of(key), key: describe(key), why };
+    let content = content(key, frame)?;
+    serde_json::from_slice(content).map_err(|why| damaged(key, why.to_string()))
+}
+
+/// The content of a frame that was read at `key`, if it is what was written there.
+pub(super) fn content<'a>(key: &[u8], frame: &'a [u8]) -> Result<&'a [u8], StoreError> {
     let Some((head, content)) = frame.split_at_checked(HEAD) else {
-        return Err(damaged(format!("{} bytes are too few", frame.len())));
+        return Err(damaged(key, format!("{} bytes are too few", frame.len())));
     };
     if head[0] != VERSION {
-        return Err(damaged(format!("its format is {}, not {VERSION}", head[0])));
+        return Err(damaged(key, format!("its format is {}, not {VERSION}", head[0])));
     }
     if head[1..] != checksum(key, content) {
-        return Err(damaged("its checksum does not match".to_owned()));
+        return Err(damaged(key, "its checksum does not match".to_owned()));
     }
-    serde_json::from_slice(content).map_err(|why| damaged(why.to_string()))
+    Ok(content)
+}
+
+/// The record at `key` is not what was written.
+pub(super) fn damaged(key: &[u8], why: impl Into<String>) -> StoreError {
+    StoreError::Damaged { tree: Tree::of(key), key: describe(key), why: why.into() }
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //! disk, and the key of a prefix is a prefix of the key.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Ends a text. Inside a text NUL is written `00 FF`, so the end is unmistakable.
 const END: [u8; 2] = [0, 1];
 const NUL: [u8; 2] = [0, 0xFF];
 
 /// A kind of record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tree {
     /// The store's own notes: schema version, counters.
     Meta,
@@ -78,6 +79,16 @@ impl Key {
     pub(super) fn number(self, number: u64) -> Self {
         self.text(&format!("{number:020}"))
     }
+
+    /// The keys that begin so.
+    pub(super) fn range(&self) -> Range<Vec<u8>> {
+        let mut end = self.0.clone();
+        // A key ends with the end of a text or with the letter of its tree.
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        self.0.clone()..end
+    }
 }
 
 /// The texts of a key.
@@ -123,6 +134,7 @@ mod tests {
         ) {
             prop_assert_eq!(key(&a).cmp(&key(&b)), a.cmp(&b));
             prop_assert_eq!(key(&b).0.starts_with(&key(&a).0), b.starts_with(&a));
+            prop_assert_eq!(key(&a).range().contains(&key(&b).0), b.starts_with(&a));
             prop_assert_eq!(texts(&key(&a).0), a);
         }
 

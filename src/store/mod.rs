@@ -4,36 +4,46 @@
 //! each workflow, operations, nodes, environments, rights, statistics. It is
 //! committed whole or not at all, and once [`Store::commit`] answers it has
 //! survived a crash and, as far as the disk is honest, a power cut. Behind the
-//! narrow trait stands [`SledStore`]: one directory, one process.
+//! narrow trait stands [`EmbeddedStore`]: one directory, one process.
 //!
-//! `record` says what is kept, `change` how it is changed, `key` and `frame` how
-//! it lies on disk, `lock` keeps a second server out, `witness` knows if
-//! something was lost, `writer` is the one thread
-//! that writes, and `embedded` ties them together.
+//! `record` says what is kept, `change` how it is changed, `key` and `frame` how it lies on
+//! disk. `disk` is where the files are: a directory, or memory that fails as a test tells it
+//! to. `engine` is the database in its file, `witness` knows if something was lost, `writer`
+//! makes changes durable, `view` reads, `lock` keeps a second server out, and `embedded` ties
+//! them together. `rescue` looks at a state that may be damaged: `salvage` finds what can
+//! still be read, `survey` says what is missing.
 
 mod change;
+mod disk;
 mod embedded;
+mod engine;
 mod error;
 mod frame;
 mod key;
 mod lock;
-mod platter;
 mod record;
+mod rescue;
+mod salvage;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod view;
 mod witness;
 mod writer;
 
 use async_trait::async_trait;
 
 pub use change::Change;
-pub use embedded::SledStore;
+pub use disk::{Directory, Disk, DiskFile, Fault, Loss, MemoryDisk};
+pub use embedded::EmbeddedStore;
 pub use error::StoreError;
 pub use key::Tree;
 pub use record::{
     EnvironmentQuery, EnvironmentRecord, EnvironmentRef, JournalRecord, NodeRecord, NodeState,
     OperationKind, OperationRecord, RightRecord, StatFilter, StatRow, StatStep, Version,
 };
+pub use rescue::{Repaired, check, repair};
+pub use survey::{CutJournal, Findings};
 
 /// The state of the service. All errors are [`StoreError`]s; a damaged record is
 /// named, never skipped.
@@ -42,12 +52,15 @@ pub trait Store: Send + Sync {
     /// Makes `change`, whole or not at all. When this returns `Ok` the change is
     /// durable. If the future is dropped the change may be made all the same.
     ///
-    /// Errors: [`StoreError::Exists`] if a record that was to be new is there
-    /// (nothing is changed then); the disk failed, after which every commit fails
-    /// until the service is started again.
+    /// Errors: [`StoreError::Exists`] if a record that was to be new is there: nothing is
+    /// changed then. [`StoreError::Full`] and the like if the disk refuses to write: reads
+    /// go on, and tell whether it was made at the last moment all the same; a later commit
+    /// succeeds once the disk lets it. After a sync that failed every commit fails until
+    /// the service is started again.
     async fn commit(&self, change: Change) -> Result<(), StoreError>;
 
-    /// Up to `limit` records of a workflow's journal, in order, with `seq > since`.
+    /// Up to `limit` records of a workflow's journal, in order, with `seq > since`. A
+    /// number that is missing between them is damage.
     async fn journal(
         &self,
         wid: &str,

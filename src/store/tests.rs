@@ -1,9 +1,15 @@
-//! The store in real directories.
+//! The store in real directories, and what the tests of its parts share.
 
+mod age;
 mod crash;
+mod damage;
+mod durable;
+mod faults;
+mod repair;
 
 use std::sync::Arc;
 
+use redb::ReadableTable;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use tempfile::TempDir;
@@ -82,7 +88,7 @@ fn row(wid: &str, hostname: &str, start: u64, success: bool) -> StatRow {
 #[tokio::test]
 async fn what_was_committed_is_there_after_reopening() {
     let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let change = Change::new()
         .append("D-1", 5, body(1))
         .append("D-1", 6, RawValue::from_string("{ \"n\":2e0 }".into()).unwrap())
@@ -95,7 +101,7 @@ async fn what_was_committed_is_there_after_reopening() {
     store.commit(change).await.unwrap();
     drop(store);
 
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let journal = store.journal("D-1", 0, 10).await.unwrap();
     let read: Vec<_> =
         journal.iter().map(|record| (record.seq, record.at_ms, record.body.get())).collect();
@@ -129,14 +135,14 @@ async fn what_was_committed_is_there_after_reopening() {
     );
     assert!(store.rights(Some("ann")).await.unwrap().is_empty());
     drop(store);
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     assert_eq!(store.new_environment_id(), 2, "an id that was used is not used again");
 }
 
 #[tokio::test]
 async fn sixty_four_tasks_commit_at_once_and_no_record_is_lost_or_misplaced() {
     let directory = TempDir::new().unwrap();
-    let store: Arc<dyn Store> = Arc::new(SledStore::open(directory.path()).unwrap());
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
     let mut tasks = JoinSet::new();
     for task in 0..64_u64 {
         let store = Arc::clone(&store);
@@ -154,7 +160,7 @@ async fn sixty_four_tasks_commit_at_once_and_no_record_is_lost_or_misplaced() {
     }
     assert!(tasks.join_all().await.iter().all(Result::is_ok));
     drop(store);
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     for task in 0..64 {
         let own = format!("D-{task}");
         let journal = store.journal(&own, 0, 100).await.unwrap();
@@ -173,7 +179,7 @@ async fn sixty_four_tasks_commit_at_once_and_no_record_is_lost_or_misplaced() {
 #[tokio::test]
 async fn environments_are_found_by_user_name_and_version() {
     let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let names = [
         ("ann", "deb", 1),
         ("ann", "deb", 10),
@@ -212,7 +218,7 @@ async fn environments_are_found_by_user_name_and_version() {
 #[tokio::test]
 async fn a_change_that_adds_what_is_there_changes_nothing() {
     let directory = TempDir::new().unwrap();
-    let store = Arc::new(SledStore::open(directory.path()).unwrap());
+    let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
     let mut tasks = JoinSet::new();
     for n in 1..=32_u64 {
         let store = Arc::clone(&store);
@@ -237,7 +243,7 @@ async fn a_change_that_adds_what_is_there_changes_nothing() {
 #[tokio::test]
 async fn statistics_are_filtered() {
     let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let mut change = Change::new();
     for start in [300, 100, 200] {
         for host in ["a", "b"] {
@@ -274,8 +280,8 @@ async fn statistics_are_filtered() {
 #[test]
 fn a_second_server_is_refused_and_told_who_has_the_directory() {
     let directory = TempDir::new().unwrap();
-    let first = SledStore::open(directory.path()).unwrap();
-    let error = SledStore::open(directory.path()).err().unwrap();
+    let first = EmbeddedStore::open(directory.path()).unwrap();
+    let error = EmbeddedStore::open(directory.path()).err().unwrap();
     let text = error.to_string();
     assert!(
         matches!(&error, StoreError::Locked { holder: Some(pid), .. } if *pid == std::process::id()),
@@ -283,31 +289,51 @@ fn a_second_server_is_refused_and_told_who_has_the_directory() {
     );
     assert!(text.contains(directory.path().to_str().unwrap()), "{text}");
     drop(first);
-    SledStore::open(directory.path()).unwrap();
+    EmbeddedStore::open(directory.path()).unwrap();
 }
 
 /// Changes the raw value at a key that contains `text`, with the store closed.
 fn harm(directory: &TempDir, text: &str, change: impl Fn(&mut Vec<u8>)) {
-    let db = sled::open(directory.path().join("sled")).unwrap();
-    let holds = |key: &[u8]| key.windows(text.len()).any(|window| window == text.as_bytes());
-    let (key, value) = db.iter().map(Result::unwrap).find(|(key, _)| holds(key)).unwrap();
-    let mut value = value.to_vec();
-    change(&mut value);
-    db.insert(key, value).unwrap();
-    db.flush().unwrap();
+    let disk = Directory::new(directory.path());
+    let session = engine::Session::open(&disk, engine::FILE, false).unwrap();
+    session.admit().unwrap();
+    let harmed = session.write(|records| {
+        let holds = |key: &[u8]| key.windows(text.len()).any(|window| window == text.as_bytes());
+        let all = records.iter().unwrap().map(Result::unwrap);
+        let all: Vec<_> =
+            all.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).collect();
+        let (key, mut value) = all.into_iter().find(|(key, _)| holds(key)).unwrap();
+        change(&mut value);
+        records.insert(key.as_slice(), value.as_slice()).unwrap();
+        Ok(())
+    });
+    harmed.unwrap();
+}
+
+/// All that a store holds, as text; of the journals those of `wids`.
+async fn content(store: &EmbeddedStore, wids: &[&str]) -> Result<String, StoreError> {
+    let mut text = String::new();
+    for wid in wids {
+        text += &format!("{wid} {:?}\n", store.journal(wid, 0, usize::MAX).await?);
+    }
+    text += &format!("{:?}\n{:?}\n", store.operations().await?, store.nodes().await?);
+    text += &format!("{:?}\n", store.environments(&EnvironmentQuery::default()).await?);
+    text += &format!("{:?}\n", store.rights(None).await?);
+    text += &format!("{:?}\n", store.statistics(&StatFilter::default()).await?);
+    Ok(text)
 }
 
 #[tokio::test]
 async fn a_damaged_record_is_named() {
     let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let change =
         Change::new().append("D-1", 1, body(1)).put_node(node("n-1.site", NodeState::Deployed));
     store.commit(change.put_node(node("n-2.site", NodeState::Deployed))).await.unwrap();
     drop(store);
     harm(&directory, "n-1.site", |value| value[9] ^= 1);
     harm(&directory, "D-1", |value| value[0] = 9);
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let text = store.nodes().await.unwrap_err().to_string();
     assert!(
         text.starts_with("damaged record in nodes, 'n-1.site': its checksum does not match"),
@@ -320,19 +346,37 @@ async fn a_damaged_record_is_named() {
     );
     assert!(store.node("n-2.site").await.unwrap().is_some());
     store.commit(Change::new().forget_node("n-1.site")).await.unwrap();
-    assert_eq!(store.nodes().await.unwrap().len(), 1, "the way out works");
+    assert_eq!(store.nodes().await.unwrap().len(), 1, "a record can be deleted");
+}
+
+#[test]
+fn the_state_of_a_version_before_the_first_release_is_refused() {
+    let directory = TempDir::new().unwrap();
+    std::fs::create_dir(directory.path().join("sled")).unwrap();
+    std::fs::write(directory.path().join("transactions"), "00000000000000000007\n").unwrap();
+    for error in [
+        EmbeddedStore::open(directory.path()).err().unwrap(),
+        check(directory.path()).err().unwrap(),
+        repair(directory.path(), &mut |_, _| {}).err().unwrap(),
+    ] {
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Older { .. }), "{text}");
+        assert!(text.contains("move it away, or give this service another directory"), "{text}");
+    }
 }
 
 #[test]
 fn the_state_of_a_newer_release_is_refused() {
     let directory = TempDir::new().unwrap();
-    drop(SledStore::open(directory.path()).unwrap());
+    drop(EmbeddedStore::open(directory.path()).unwrap());
     harm(&directory, "schema", |value| {
         let key = key::Key::new(Tree::Meta).text("schema");
         *value = frame::seal(&key, b"2");
     });
-    let error = SledStore::open(directory.path()).err().unwrap();
+    let error = EmbeddedStore::open(directory.path()).err().unwrap();
     assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    let repaired = repair(directory.path(), &mut |_, _| {});
+    assert!(matches!(repaired, Err(StoreError::Newer { .. })), "{repaired:?}");
     assert!(
         error.to_string().contains("has schema version 2, this release knows versions up to 1"),
         "{error}"
@@ -340,57 +384,16 @@ fn the_state_of_a_newer_release_is_refused() {
 }
 
 #[tokio::test]
-async fn an_overwritten_database_file_is_an_error_not_a_crash() {
+async fn records_of_any_size_are_kept() {
     let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
-    for n in 0..200 {
-        store.commit(Change::new().append("D-1", n, body(n))).await.unwrap();
-    }
-    drop(store);
-    let file = directory.path().join("sled/db");
-    let size = std::fs::metadata(&file).unwrap().len();
-    std::fs::write(&file, vec![0xA5; usize::try_from(size).unwrap()]).unwrap();
-    let error = SledStore::open(directory.path()).err().unwrap();
-    assert!(
-        error.to_string().contains("it is missing though the directory was in use before"),
-        "{error}"
-    );
-    std::fs::remove_file(&file).unwrap();
-    assert!(SledStore::open(directory.path()).is_err(), "the database file is gone");
-}
-
-#[tokio::test]
-async fn a_log_that_lost_its_end_is_refused_not_shortened() {
-    let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
-    for n in 0..2000 {
-        store.commit(Change::new().append("D-1", n, body(n))).await.unwrap();
-    }
-    drop(store);
-    let file = directory.path().join("sled/db");
-    let mut bytes = std::fs::read(&file).unwrap();
-    let at = bytes.len() / 10 * 9;
-    bytes[at..].fill(0);
-    std::fs::write(&file, bytes).unwrap();
-    let error = SledStore::open(directory.path()).err().unwrap();
-    assert!(matches!(error, StoreError::Lost { lost: 1.., .. }), "{error}");
-    std::fs::remove_file(directory.path().join("transactions")).unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
-    let left = store.journal("D-1", 0, usize::MAX).await.unwrap();
-    assert!((1..2000).contains(&left.len()), "{} of 2000", left.len());
-}
-
-#[tokio::test]
-async fn records_too_large_for_the_log_are_kept_as_well() {
-    let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let large = to_raw_value(&"x".repeat(3_000_000)).unwrap();
     store
         .commit(Change::new().append("D-1", 1, large.clone()).append("D-1", 2, body(2)))
         .await
         .unwrap();
     drop(store);
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
     let journal = store.journal("D-1", 0, 10).await.unwrap();
     assert_eq!((journal.len(), journal[0].body.get() == large.get()), (2, true));
 }

@@ -72,6 +72,13 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// In which state a node was left that was under way when its operation was broken off.
+    NodeLeft {
+        /// Which node.
+        node: String,
+        /// The state, for people.
+        state: String,
+    },
     /// A message for people.
     Message {
         /// 0 (always shown) to 5 (every detail).

@@ -5,11 +5,13 @@
 //! REST interface, so that its clients keep working; fields of our own are
 //! marked.
 
+mod advice;
 mod event;
 mod operation;
 mod problem;
 mod request;
 
+pub use advice::{Advice, Class, advice};
 pub use event::{Event, EventBody};
 pub use operation::{
     Created, Discarded, EnvironmentRef, Kind, NodeInfo, NodeLists, NodeStatus, Poll, Resources,

@@ -96,7 +96,7 @@ pub enum Problem {
     TooLarge(String),
     /// The body cannot be understood: HTTP 415.
     UnsupportedMedia(String),
-    /// The service stops: HTTP 503.
+    /// The service stops, or its state is damaged and can only be read: HTTP 503.
     Unavailable(String),
     /// A fault of ours: HTTP 500. The id is in the log, the cause nowhere else.
     Internal {

@@ -51,7 +51,8 @@ pub(super) fn micro_steps(name: &str, times: Times) -> Option<Vec<Micro>> {
             Micro::UmountDeployPart,
             Micro::MountDeployPart,
             Micro::Kexec,
-            Micro::WaitReboot { deploy: false, timeout: times.kexec },
+            // No firmware is asked for: where it is needed, the next instance does so.
+            Micro::WaitReboot { deploy: false, press: false, timeout: times.kexec },
         ],
         "BootNewEnvHardReboot" => {
             vec![Micro::SwitchPxeLocal, Micro::Reboot(Level::Hard), times.wait(false)]
@@ -104,6 +105,6 @@ fn broadcast() -> Vec<Micro> {
 impl Times {
     /// Until the nodes are back from a boot through the firmware.
     fn wait(self, deploy: bool) -> Micro {
-        Micro::WaitReboot { deploy, timeout: self.reboot }
+        Micro::WaitReboot { deploy, press: true, timeout: self.reboot }
     }
 }

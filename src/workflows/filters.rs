@@ -1,9 +1,10 @@
 //! Which micro-steps an image, a cluster or a request makes pointless.
 
 use crate::{environments::ImageKind, steps::Micro};
+use serde::{Deserialize, Serialize};
 
 /// What the filters look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one operation")]
 pub struct Facts {
     /// What the image is; none for reboots and power.

@@ -9,7 +9,8 @@ use crate::{
     steps::{Micro, Run, Step},
 };
 use automata::{Context, NodeSet, Outcome, Plan, Position, Recovery, Task};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// Bound of a micro-step that has none of its own: nothing waits for ever.
 const STEP_LIMIT: Duration = Duration::from_secs(3600);
@@ -18,7 +19,7 @@ const STEP_LIMIT: Duration = Duration::from_secs(3600);
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// One way through a macro-step.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Its full name, `BroadcastEnvChain`.
     pub name: String,
@@ -31,11 +32,11 @@ pub struct Instance {
     /// Stop before it.
     pub breakpoint: bool,
     /// What the configuration says of its micro-steps, by name.
-    pub micro: HashMap<String, Limits>,
+    pub micro: BTreeMap<String, Limits>,
 }
 
 /// What the configuration says of one micro-step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bound of one attempt.
     pub timeout: Option<Duration>,
@@ -71,7 +72,7 @@ pub enum Unplannable {
 }
 
 /// Where a request wants to stop: `Macro` or `Macro:micro`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakpoint {
     /// Name of an instance, or of a macro-step: all its instances.
     macro_step: String,
@@ -113,16 +114,20 @@ impl Breakpoint {
                 }
             }
         }
-        let text = || match &self.micro {
-            Some(micro) => format!("{}:{micro}", self.macro_step),
-            None => self.macro_step.clone(),
-        };
-        if used { Ok(()) } else { Err(Unplannable::Unused(text())) }
+        if used { Ok(()) } else { Err(Unplannable::Unused(self.to_string())) }
+    }
+}
+
+impl fmt::Display for Breakpoint {
+    /// As [`Breakpoint::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.macro_step)?;
+        self.micro.as_ref().map_or(Ok(()), |micro| write!(f, ":{micro}"))
     }
 }
 
 /// What is planned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Wish {
     /// The ways through each macro-step, in order of fallback.
     pub positions: Vec<Vec<Instance>>,
@@ -136,6 +141,34 @@ pub struct Wish {
     pub level: Level,
     /// Where to stop.
     pub breakpoint: Option<Breakpoint>,
+}
+
+impl Wish {
+    /// Where the breakpoint stops nobody, as a note for the user: instances that it names
+    /// and that have no such micro-step, or one without anything to do in this operation.
+    pub fn idle_breakpoint(&self) -> Option<String> {
+        let breakpoint = self.breakpoint.as_ref()?;
+        let micro = breakpoint.micro.as_deref()?;
+        let named = self.positions.iter().flatten().filter(|one| breakpoint.names(&one.name));
+        let without = named.filter_map(|one| {
+            let names = self.micro_names(&one.name);
+            let text = || format!("{}, whose micro-steps here are {}", one.name, names.join(", "));
+            (!names.contains(&micro)).then(text)
+        });
+        let without: Vec<String> = without.collect();
+        (!without.is_empty())
+            .then(|| format!("the breakpoint {breakpoint} stops no node in {}", without.join("; ")))
+    }
+
+    /// The micro-steps of `instance` that have something to do.
+    fn micro_names(&self, instance: &str) -> Vec<&'static str> {
+        let all = micro_steps(instance, self.times()).unwrap_or_default();
+        all.iter().filter(|micro| self.facts.keep(instance, micro)).map(Micro::name).collect()
+    }
+
+    fn times(&self) -> Times {
+        Times { reboot: self.reboot, kexec: self.kexec, level: self.level }
+    }
 }
 
 /// Makes the plan of one workflow; its steps do their work with what `run` knows.
@@ -191,7 +224,7 @@ fn build(mut wish: Wish, treatments: &impl Treatments) -> Result<Plan, Unplannab
     if let Some(breakpoint) = wish.breakpoint.take() {
         breakpoint.set(&mut wish.positions)?;
     }
-    let times = Times { reboot: wish.reboot, kexec: wish.kexec, level: wish.level };
+    let times = wish.times();
     let position = |(index, instances): (usize, &Vec<Instance>)| {
         let name = if wish.positions.len() == MACRO_STEPS.len() {
             MACRO_STEPS[index]
@@ -213,7 +246,7 @@ fn way(
 ) -> Result<automata::Step, Unplannable> {
     let name = &instance.name;
     let micro = micro_steps(name, times).ok_or_else(|| Unplannable::Macro(name.clone()))?;
-    let mut steps = Vec::new();
+    let (mut steps, mut all) = (Vec::new(), MARGIN);
     for micro in micro {
         if !facts.keep(name, &micro) {
             treatments.bypassed(name, &micro);
@@ -225,6 +258,7 @@ fn way(
             (Micro::WaitReboot { timeout, .. }, None) => *timeout + MARGIN,
             _ => STEP_LIMIT,
         };
+        all = all.saturating_add(bound.saturating_mul(limits.retries.saturating_add(1)));
         steps.push(
             treatments
                 .step(micro)
@@ -241,6 +275,44 @@ fn way(
         .retries(instance.retries)
         .raisable(instance.raisable)
         .breakpoint(instance.breakpoint);
-    way.timeout = instance.timeout;
+    // Nothing waits for ever: without a limit of its own it has that of all inside.
+    way.timeout = instance.timeout.or(Some(all));
     Ok(way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_of_any_instance_waits_for_ever() {
+        let instance = |name: String| Instance { name, ..Instance::default() };
+        let kinds = [
+            "Untrusted",
+            "Chain",
+            "Tree",
+            "Kascade",
+            "Kastafior",
+            "Classical",
+            "Kexec",
+            "HardReboot",
+            "Dummy",
+        ];
+        let ways = kinds.map(|kind| MACRO_STEPS.map(|macro_step| format!("{macro_step}{kind}")));
+        let operations = ["Simple", "DeployEnv", "On", "Off", "Status"].map(str::to_owned);
+        let names = ways.into_iter().flatten().chain(operations);
+        let known: Vec<_> = names.filter(|name| known_instance(name)).map(instance).collect();
+        assert!(known.len() > 10, "{known:?}");
+        let wish = Wish {
+            positions: known.into_iter().map(|one| vec![one]).collect(),
+            facts: Facts { mountable: true, ..Facts::default() },
+            reboot: Duration::from_secs(1),
+            kexec: Duration::from_secs(1),
+            level: Level::Soft,
+            breakpoint: None,
+        };
+        let automaton = outline(wish).unwrap().compile().unwrap();
+        assert!(automaton.limits().len() > 40, "{:?}", automaton.limits());
+        assert_eq!(automaton.unbounded(), []);
+    }
 }

@@ -149,6 +149,13 @@ async fn nodes_wait_at_a_breakpoint_or_end_there() {
     waits(&path).await;
     anna.post(&format!("{path}/continue"), &json!({})).await.ok();
     assert_eq!(anna.done(&path).await["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
+    for order in ["continue", "abort"] {
+        let nobody = anna.post(&format!("{path}/{order}"), &json!({})).await;
+        nobody.refused_with(
+            14,
+            &["No node of D-", "waits at a breakpoint", "it has ended", "/state"],
+        );
+    }
 
     let path = deploy(true).await;
     waits(&path).await;
@@ -160,6 +167,56 @@ async fn nodes_wait_at_a_breakpoint_or_end_there() {
 
     let path = deploy(false).await;
     assert_eq!(anna.done(&path).await["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
+    let state = anna.get(&format!("{path}/state")).await.ok().json();
+    assert_eq!(state["node-1.lab.test"]["state"], "brk");
+}
+
+#[tokio::test]
+async fn an_order_to_nodes_at_a_breakpoint_is_refused_where_none_waits() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    service.hold("node-1");
+    let on = json!({"nodes": ["node-1"], "status": "on"});
+    let path = format!("/power/{}", wid(&anna.put("/power", &on).await));
+    for order in ["continue", "abort"] {
+        let nobody = anna.post(&format!("{path}/{order}"), &json!({})).await;
+        nobody.refused_with(14, &["No node of P-", "waits at a breakpoint", "/status"]);
+    }
+    // It did not notice.
+    service.release("node-1");
+    assert_eq!(anna.done(&path).await["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
+}
+
+#[tokio::test]
+async fn a_breakpoint_that_stops_nobody_is_told() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let deploy = async |nodes: Value, breakpoint: &str| {
+        let body = json!({
+            "nodes": nodes, "environment": service.anonymous(json!({})), "breakpoint": breakpoint,
+            "disable_disk_partitioning": true, "automata": {
+                "SetDeploymentEnv": [{"name": "Dummy"}], "BroadcastEnv": [{"name": "Dummy"}],
+                "BootNewEnv": [{"name": "Dummy"}, {"name": "HardReboot"}],
+            },
+        });
+        let created = anna.post("/deployment", &body).await.ok();
+        let path = format!("/deployment/{}", wid(&created));
+        let poll = anna.done(&path).await;
+        (created.json()["notes"].clone(), poll, path)
+    };
+    // One of the two ways has the step. What holds for two clusters is told once.
+    let (notes, poll, path) = deploy(json!(["node-1", "beta-1"]), "BootNewEnv:wait_reboot").await;
+    let note = "the breakpoint BootNewEnv:wait_reboot stops no node in BootNewEnvDummy, whose micro-steps here are dummy, dummy";
+    assert_eq!(notes, json!([note]));
+    assert_eq!(poll["nodes"]["ok"], json!(["beta-1.lab.test", "node-1.lab.test"]));
+    anna.shows(&format!("{path}/logs?since=0"), note).await;
+    // The old behaviour stays: what cannot stop anybody is no error.
+    let (notes, poll, _) = deploy(json!(["node-1"]), "BootNewEnvHardReboot:kexec").await;
+    let note = "stops no node in BootNewEnvHardReboot, whose micro-steps here are switch_pxe, reboot, wait_reboot";
+    assert!(notes[0].as_str().unwrap().ends_with(note), "{notes}");
+    assert_eq!(poll["nodes"]["ko"], json!([]));
+    let (notes, _, path) = deploy(json!(["node-1"]), "SetDeploymentEnvDummy:dummy").await;
+    assert_eq!(notes, Value::Null);
     let state = anna.get(&format!("{path}/state")).await.ok().json();
     assert_eq!(state["node-1.lab.test"]["state"], "brk");
 }

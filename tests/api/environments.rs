@@ -144,6 +144,41 @@ async fn an_image_with_another_digest_breaks_the_operation_off_before_the_nodes(
 }
 
 #[tokio::test]
+async fn files_of_a_recorded_environment_that_changed_break_the_operation_off_before_the_nodes() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    service.write("post.tgz", "an archive");
+    let post = format!("server://{}", service.path("post.tgz").display());
+    let mut description = service.description();
+    description["postinstalls"] = json!([{"archive": post, "compression": "gzip"}]);
+    let body = json!({"environment": description});
+    anna.post("/environments", &body).await.ok();
+    let recorded = async || {
+        let created = deploy(anna, json!({"kind": "database", "name": "debian"})).await;
+        let path = format!("/deployment/{}", crate::common::wid(&created));
+        (anna.done(&path).await, path)
+    };
+    for (file, reference) in [("image.tgz", service.image()), ("post.tgz", post)] {
+        let before = std::fs::read_to_string(service.path(file)).unwrap();
+        service.write(file, "another one");
+        let (poll, path) = recorded().await;
+        assert_eq!(poll["error"], true);
+        let words = ["Checksum of the file", &reference, "an update is necessary", "add it again"];
+        anna.get(&format!("{path}/error")).await.refused_with(5, &words);
+        assert!(service.orders("node-1").is_empty());
+        service.write(file, &before);
+    }
+    // Back to what they were, they are deployed: what was refused is not in the way.
+    assert_eq!(recorded().await.0["nodes"]["ok"], json!(["node-1.lab.test"]));
+    // What cannot be read cannot be recorded.
+    description["image"]["file"] = json!("server:///none/image.tgz");
+    description["version"] = json!(2);
+    let gone = anna.post("/environments", &json!({"environment": description})).await;
+    gone.refused_with(5, &["Unable to grab the file server:///none/image.tgz", "may read"]);
+    assert_eq!(anna.get("/environments").await.ok().json().as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn recorded_environments_are_kept_apart_by_owner_and_name() {
     let service = Service::new();
     let (anna, ben, root) = (service.user("anna"), service.user("ben"), service.user("root"));

@@ -1,5 +1,6 @@
 //! The REST interface over the wire, against a real service whose machines are files.
 
+mod bmcs;
 mod bodies;
 mod busy;
 mod cancel;
@@ -9,12 +10,14 @@ mod environments;
 mod events;
 mod formats;
 mod hostile;
+mod installing;
 mod metrics;
-
 mod nodes;
 mod options;
 mod others;
 mod power;
 mod reboot;
 mod restart;
+mod retry;
+mod simulated;
 mod starting;

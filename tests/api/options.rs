@@ -30,6 +30,12 @@ async fn options_that_cannot_be_are_refused_and_nothing_changes() {
             "'SetDeploymentEnvUntrusted' is not used",
             "step",
         ),
+        (
+            4,
+            json!({"breakpoint": "SetDeploymentEnvUntrusted", "dry_run": true}),
+            "'SetDeploymentEnvUntrusted' is not used",
+            "step",
+        ),
         (4, json!({"breakpoint": 7}), "Parameter 'breakpoint'", "string"),
         (4, json!({"verbose_level": 9}), "Parameter 'verbose_level'", "1..5"),
         (4, json!({"verbose_level": "x"}), "Parameter 'verbose_level'", "u8"),

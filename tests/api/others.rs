@@ -27,7 +27,7 @@ async fn others_see_that_an_operation_is_there_and_no_more() {
         answer.refused(403, &["Forbidden -- You do not the rights to perform this operation"]);
     }
     ben.delete(&path).await.refused(403, &["Forbidden"]);
-    for order in ["continue", "abort"] {
+    for order in ["continue", "abort", "retry"] {
         ben.post(&format!("{path}/{order}"), &json!({})).await.refused(403, &["Forbidden"]);
     }
 

@@ -1,8 +1,12 @@
 //! Reboots: the site's own command, then the node is waited for.
 
-use crate::common::{Service, Site, wid};
+use crate::common::{Service, Site, free_port, wid};
 use serde_json::json;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 #[tokio::test]
 async fn a_node_is_rebooted_by_the_sites_command_and_waited_for() {
@@ -28,6 +32,8 @@ async fn a_node_is_rebooted_by_the_sites_command_and_waited_for() {
         "|  reboot",
         "|   * Performing a soft reboot on node-1.lab.test",
         "|  wait_reboot",
+        // A port that was open all the time proves nothing, and nobody asked for a proof.
+        "|Warning: reboot not observed on node-1.lab.test",
         "|End of reboot on cluster alpha after ",
     ] {
         assert!(log.contains(text), "{text:?} is not in {log}");
@@ -48,4 +54,55 @@ async fn a_node_that_does_not_obey_is_ko_with_the_reason() {
     let why = state["node-1.lab.test"]["error"].as_str().unwrap();
     assert!(why.starts_with("Simple-reboot: ") && why.contains("lost its mains cable"), "{why}");
     assert_eq!(anna.get("/nodes/node-1.lab.test").await.ok().json()["state"], "reboot_failed");
+}
+
+#[tokio::test]
+async fn where_a_proof_is_required_a_node_without_one_is_ko() {
+    let site = Site::new();
+    site.edit("clusters.conf", "name: alpha,", "name: alpha, require_reboot_proof: true,");
+    let _ssh = TcpListener::bind(("127.0.1.1", site.ssh)).unwrap();
+    let service = Service::on(site);
+    let anna = service.user("anna");
+    let created = anna.post("/reboot", &json!({"nodes": ["node-1"], "kind": "simple"})).await;
+    let path = format!("/reboot/{}", wid(&created));
+    assert_eq!(anna.done(&path).await["nodes"]["ko"], json!(["node-1.lab.test"]));
+    let state = anna.get(&format!("{path}/state")).await.ok().json();
+    let why = state["node-1.lab.test"]["error"].as_str().unwrap();
+    assert!(why.contains("reboot not observed (require_reboot_proof"), "{why}");
+}
+
+/// Nothing but its request to our boot server says that the node went through its firmware: its ssh
+/// port is open all along.
+#[tokio::test]
+async fn a_request_to_a_boot_server_after_the_order_is_a_proof() {
+    let site = Site::new();
+    site.edit("clusters.conf", "name: alpha,", "name: alpha, require_reboot_proof: true,");
+    site.edit("cluster.conf", "sleep_time_before_ping: 0", "sleep_time_before_ping: 300");
+    let boot = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    site.edit("server.conf", "pxe:\n", &format!("netboot: {{http: '{boot}'}}\npxe:\n"));
+    let _ssh = TcpListener::bind(("127.0.1.1", site.ssh)).unwrap();
+    let service = Service::on(site);
+    let anna = service.user("anna");
+    let created = anna
+        .post("/reboot", &json!({"nodes": ["node-1"], "kind": "simple", "verbose_level": 5}))
+        .await;
+    let path = format!("/reboot/{}", wid(&created));
+    // What came before the order had been given could still be of the old system.
+    anna.shows(&format!("{path}/logs"), "|  wait_reboot").await;
+    let poll = anna.get(&path).await.ok().json();
+    assert_eq!(poll["nodes"]["ok"], json!([]), "nothing proves it yet");
+    request(boot, "/pxelinux.cfg/7F000101").await;
+    assert_eq!(anna.done(&path).await["nodes"]["ok"], json!(["node-1.lab.test"]));
+}
+
+/// What the boot loader of `node-1` asks a boot server.
+async fn request(server: SocketAddr, path: &str) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 1, 1], 0).into()).unwrap();
+    let mut stream = socket.connect(server).await.unwrap();
+    let text = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
 }

@@ -56,3 +56,26 @@ fn all_mistakes_of_a_configuration_are_told_at_once() {
     }
     assert!(!site.path("state/lock").exists());
 }
+
+#[tokio::test]
+async fn it_may_have_more_files_open_than_it_was_started_with() {
+    let service = Service::new();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers[0], numbers[1].min(65_536), "{line}");
+    assert!(numbers[0] > 256, "{line}: this machine allows too few to show it");
+}
+
+#[test]
+fn another_address_than_loopback_is_refused_with_the_reason() {
+    let site = Site::new();
+    site.edit("server.conf", "local_only: true", "local_only: false");
+    let text = start_refused(&site);
+    for words in
+        ["only listen on the loopback address", "who its clients are", "security/local_only"]
+    {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+    assert!(!site.path("state/lock").exists());
+}

@@ -74,7 +74,7 @@ one
       format_deploy_part (at most 3600 s)
       mount_deploy_part (at most 3600 s)
       format_swap_part (at most 3600 s)
-    SetDeploymentEnvDummy
+    SetDeploymentEnvDummy (at most 7210 s)
 ";
     assert!(ran.out.starts_with(expected), "{}", ran.out);
     let json = run(&site, &["steps", "--json"]).ended(0).json();
@@ -86,4 +86,23 @@ one
     );
     let ran = run(&site, &["steps", "--cluster", "three"]).ended(1);
     assert!(ran.err.contains("hint: clusters: one, two"), "{}", ran.err);
+}
+
+#[test]
+fn a_loader_that_starts_kernels_itself_needs_none_on_the_disk() {
+    let site = Site::new();
+    let edit = |name: &str, from: &str, to: &str| {
+        let text = std::fs::read_to_string(site.path(name)).unwrap();
+        assert!(text.contains(from), "{from:?} is not in {name}");
+        site.write(name, &text.replacen(from, to, 1));
+    };
+    let installs =
+        || run(&site, &["steps", "--cluster", "one"]).ended(0).out.contains("install_bootloader");
+    edit("one.conf", "BroadcastEnv: [{type: Dummy", "BroadcastEnv: [{type: Chain");
+    assert!(installs());
+    edit("server.conf", "method: PXElinux", "method: GrubPXE");
+    assert!(!installs());
+    // UEFI nodes go on to the loader of their disk.
+    edit("clusters.conf", "address: ", "firmware: uefi, address: ");
+    assert!(installs());
 }

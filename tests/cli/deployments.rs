@@ -3,8 +3,10 @@
 use super::site::{Ran, Site, signal, wait_for};
 use rustix::process::Signal;
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, ChildStderr, Stdio},
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
 };
 
 type Lines = std::io::Lines<BufReader<ChildStderr>>;
@@ -102,6 +104,9 @@ fn nodes_at_a_breakpoint_go_on_or_are_given_up() {
     service.run(&["continue", &wid]).ended(0);
     let ended = Ran::of(child.wait_with_output().unwrap()).ended(0);
     assert_eq!(ended.json()["ok"][0], "n-1.site");
+    let nobody = service.run(&["continue", &wid]).ended(14);
+    assert!(nobody.err.contains("waits at a breakpoint"), "{}", nobody.err);
+    assert!(nobody.err.contains("hint: it has ended"), "{}", nobody.err);
     let (child, _lines, wid) = paused(&service, &["--json"]);
     service.run(&["abort", &wid]).ended(0);
     let ended = Ran::of(child.wait_with_output().unwrap()).ended(1);
@@ -138,6 +143,80 @@ fn ctrl_c_without_a_terminal_cancels() {
     // Its nodes are free again.
     let env = service.environment("deb");
     service.run(&["deploy", "-a", env, "-m", "n-1"]).ended(0);
+}
+
+/// Somebody at a terminal who follows a deployment that waits at a breakpoint.
+struct Person {
+    terminal: Child,
+    said: Receiver<u8>,
+    seen: String,
+}
+
+impl Person {
+    fn sits_down(site: &Site) -> Self {
+        let env = site.environment("deb");
+        let kadence = env!("CARGO_BIN_EXE_kadence");
+        // exec: a shell that stays in between is ended by Ctrl-C, and its code taken for the program's.
+        let line = format!("exec {kadence} deploy -a {env} -m n-1 --breakpoint BroadcastEnv");
+        let mut command = Command::new("script");
+        command.env("SHELL", "/bin/sh");
+        command.args(["-qefc", &line, "/dev/null"]).current_dir(site.path(""));
+        command.env("KADENCE_SERVER", site.url()).env("USER", "anna").env("TERM", "dumb");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut terminal = command.spawn().unwrap();
+        let (sender, said) = channel();
+        let out = BufReader::new(terminal.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            out.bytes().map_while(Result::ok).all(|byte| sender.send(byte).is_ok())
+        });
+        let mut person = Self { terminal, said, seen: String::new() };
+        person.sees("Breakpoint on");
+        person
+    }
+
+    /// Reads until `text` is on the screen.
+    fn sees(&mut self, text: &str) {
+        let began = self.seen.len();
+        while !self.seen[began..].contains(text) {
+            let byte = self.said.recv_timeout(Duration::from_secs(120));
+            self.seen.push(char::from(byte.unwrap_or_else(|_| panic!("{text}: {}", self.seen))));
+        }
+    }
+
+    fn types(&mut self, keys: &[u8]) {
+        self.terminal.stdin.as_mut().unwrap().write_all(keys).unwrap();
+    }
+
+    /// The id of the deployment.
+    fn wid(&self) -> String {
+        let (_, rest) = self.seen.split_once("Deployment ").unwrap();
+        rest.split_whitespace().next().unwrap().to_owned()
+    }
+}
+
+const CTRL_C: &[u8] = b"\x03";
+
+#[test]
+fn ctrl_c_at_a_terminal_asks() {
+    let service = Site::new().serve();
+    let mut person = Person::sits_down(&service);
+    let wid = person.wid();
+    person.types(CTRL_C);
+    person.sees("Cancel the deployment (c), leave it running and go (l), or go on watching");
+    person.types(b"l\n");
+    person.sees("goes on: kadence logs");
+    assert_eq!(person.terminal.wait().unwrap().code(), Some(1));
+    let running = service.run(&["operations", "--json"]).ended(0).json();
+    assert_eq!((&running[0]["wid"], &running[0]["done"]), (&wid.clone().into(), &false.into()));
+    service.run(&["cancel", &wid]).ended(0);
+
+    let mut person = Person::sits_down(&service);
+    person.types(CTRL_C);
+    person.sees("Cancel the deployment (c)");
+    person.types(b"c\n");
+    person.sees("was cancelled");
+    assert_eq!(person.terminal.wait().unwrap().code(), Some(1));
+    assert_eq!(service.run(&["operations", "--json"]).json(), serde_json::json!([]));
 }
 
 #[test]

@@ -34,6 +34,23 @@ fn a_command_that_fails_is_told_with_its_reason() {
 }
 
 #[test]
+fn the_nodes_that_failed_are_treated_again() {
+    let service = Site::new().serve();
+    let words = ["power", "on", "-m", "m-1", "n-1", "--json"];
+    let first = service.run(&words).ended(1).json();
+    let wid = first["wid"].as_str().unwrap();
+    let ran = service.run(&["retry", wid, "--json"]).ended(0).json();
+    let second = ran["wid"].as_str().unwrap();
+    assert_ne!(wid, second);
+    let ran = service.run(&["logs", second, "--follow"]);
+    let log = format!("{}{}", ran.out, ran.err);
+    assert!(log.contains("Launching a power operation on m-1.site"), "{log}");
+    let ran = service.run(&["continue", second]).ended(14);
+    assert!(ran.err.contains("waits at a breakpoint"), "{}", ran.err);
+    service.run(&["power", "on", "-m", "n-1", "--json", "--forget"]).ended(0);
+}
+
+#[test]
 fn a_reboot_that_nobody_survives_fails() {
     let service = Site::new().serve();
     let words =

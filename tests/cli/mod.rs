@@ -7,5 +7,8 @@ mod configuration;
 mod deployments;
 mod machines;
 mod records;
+mod refusals;
+mod simulate;
 mod site;
 mod starting;
+mod state;

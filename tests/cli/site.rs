@@ -7,6 +7,7 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    sync::Arc,
 };
 
 /// The program under test.
@@ -21,8 +22,9 @@ pub(super) fn kadence() -> Command {
 
 /// A configuration in a temporary directory. Nodes: n-1.site to n-3.site in the cluster
 /// `one`, m-1.site in `two`.
+#[derive(Clone)]
 pub(super) struct Site {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     port: u16,
 }
 
@@ -58,7 +60,7 @@ impl Ran {
 impl Site {
     /// Configured, not running.
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Arc::new(tempfile::tempdir().unwrap());
         // Another process may take it before the service does; the tests of one run share
         // no ports, and the kernel hands out ephemeral ports in turn.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -164,8 +166,13 @@ automata:
     pub(super) fn user(&self, words: &[&str]) -> Command {
         let mut command = kadence();
         command.args(words).current_dir(self.dir.path());
-        command.env("KADENCE_SERVER", format!("http://127.0.0.1:{}", self.port));
+        command.env("KADENCE_SERVER", self.url());
         command
+    }
+
+    /// Where the service is.
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     pub(super) fn run(&self, words: &[&str]) -> Ran {

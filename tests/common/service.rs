@@ -25,8 +25,13 @@ impl Service {
 
     /// A service on `site`; returns when it is ready.
     pub(crate) fn on(site: Site) -> Self {
+        Self::with(site, &[])
+    }
+
+    /// The same with further options on its command line.
+    pub(crate) fn with(site: Site, options: &[&str]) -> Self {
         kadence::platform::crypto();
-        let mut child = serve(&site).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = serve(&site).args(options).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::<Mutex<Vec<String>>>::default();
         loop {
@@ -41,7 +46,7 @@ impl Service {
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line));
         });
-        Self { site: Some(site), child, log, client: reqwest::Client::new() }
+        Self { site: Some(site), child, log, client: fresh() }
     }
 
     /// Somebody who uses it.
@@ -54,6 +59,16 @@ impl Service {
         User { service: self, name: None }
     }
 
+    /// What the command line says to `words`, run by anna: exit code, standard output and
+    /// standard error.
+    pub(crate) async fn cli(&self, words: &[&str]) -> (i32, String, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kadence"));
+        command.args(words).args(["--server", &self.url(""), "--user", "anna"]);
+        let output = command.current_dir(self.dir()).stdin(Stdio::null()).output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
     /// What it logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
@@ -64,12 +79,30 @@ impl Service {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Ends it as an operator does.
-    pub(crate) fn stop(mut self) -> Site {
+    /// Id of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it to end as an operator does.
+    pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{:#?}", self.log());
-        self.site.take().unwrap()
+    }
+
+    /// Ends it as an operator does.
+    pub(crate) fn stop(self) -> Site {
+        let log = Arc::clone(&self.log);
+        let (site, code) = self.stop_with();
+        assert_eq!(code, Some(0), "{:#?}", log.lock().unwrap());
+        site
+    }
+
+    /// The same, whatever its exit code is.
+    pub(crate) fn stop_with(mut self) -> (Site, Option<i32>) {
+        self.terminate();
+        let code = self.child.wait().unwrap().code();
+        (self.site.take().unwrap(), code)
     }
 
     /// Ends it as a power cut does.
@@ -111,9 +144,22 @@ pub(crate) fn start_refused(site: &Site) -> String {
 }
 
 fn serve(site: &Site) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kadence"));
+    // As most systems start a service: few open files, and leave to have more. A limit on the
+    // size of files, which a test may set, is to be an error and not a signal.
+    let mut command = Command::new("/bin/sh");
+    command.args([
+        "-c",
+        "ulimit -S -n 256; trap '' XFSZ; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_kadence"),
+    ]);
     command.arg("serve").arg("--config-dir").arg(site.dir());
     // Of both is the one in effect that the release knows.
     command.env("RUST_LOG", "info").env("KADENCE_LOG", "info").stdin(Stdio::null());
     command
+}
+
+/// A client that opens a connection for each request: the service may close one that rests at the
+/// moment in which it would be used again.
+fn fresh() -> reqwest::Client {
+    reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }

@@ -11,13 +11,17 @@ use tempfile::TempDir;
 
 /// `node-[1-3].lab.test` in the cluster alpha, `beta-1.lab.test` in beta. All steps of a
 /// deployment are dummies, and the power of a node is the file `power/<node>`:
-/// `<node>.hold` beside it keeps its commands waiting, `<node>.broken` lets them fail.
+/// `<node>.hold` beside it keeps its commands waiting, `<node>.broken` lets them fail, and
+/// `<node>.boot` is its boot id once it has been rebooted. Where there is a script `guest`, it
+/// is run when a node is switched on.
 pub(crate) struct Site {
     dir: TempDir,
     /// Where the service listens.
     pub(crate) port: u16,
     /// The port that counts as the ssh port of the nodes.
     pub(crate) ssh: u16,
+    /// The port that is open only in the deployment system of the nodes.
+    pub(crate) marker: u16,
 }
 
 const CLUSTERS: &str = "clusters:
@@ -33,6 +37,8 @@ ssh_private_key: DIR/id
 state_dir: DIR/state
 cache: {directory: DIR/cache, size: 64}
 relay: {binary: DIR/relay}
+environments: {deployment: {extraction_dir: DIR/mnt, rambin_dir: DIR/ram}}
+windows: {reboot: {quiet_time: 0}}
 pxe:
   dhcp:
     method: PXElinux
@@ -68,7 +74,8 @@ echo \"$1\" >> \"$state.orders\"
 while [ -e \"$state.hold\" ]; do sleep 0.1; done
 if [ -e \"$state.broken\" ]; then echo \"$2 lost its mains cable\" >&2; exit 3; fi
 case $1 in
-  on|off) echo \"$1\" > \"$state\" ;;
+  on|off) echo \"$1\" > \"$state\"; [ \"$1\" = off ] || [ ! -e DIR/guest ] || sh DIR/guest \"$2\" ;;
+  reboot) cat /proc/sys/kernel/random/uuid > \"$state.boot\" ;;
   status) echo \"$2 is $(cat \"$state\")\" ;;
 esac
 ";
@@ -77,7 +84,7 @@ impl Site {
     /// A site without mistakes.
     pub(crate) fn new() -> Self {
         let [port, ssh, marker] = [free_port(), free_port(), free_port()];
-        let site = Self { dir: tempfile::tempdir().unwrap(), port, ssh };
+        let site = Self { dir: tempfile::tempdir().unwrap(), port, ssh, marker };
         for folder in ["state", "cache", "power", "tftp/userfiles", "tftp/pxelinux.cfg"] {
             fs::create_dir_all(site.path(folder)).unwrap();
         }
@@ -129,6 +136,11 @@ impl Site {
     /// They wait no longer.
     pub(crate) fn release(&self, node: &str) {
         fs::remove_file(self.path(&format!("power/{node}.lab.test.hold"))).unwrap();
+    }
+
+    /// Forgets the orders that reached a node.
+    pub(crate) fn forget_orders(&self, node: &str) {
+        self.write(&format!("power/{node}.lab.test.orders"), "");
     }
 
     /// The orders that reached a node.

@@ -33,14 +33,16 @@ impl TestLab {
         self.dir.path().join("state")
     }
 
+    /// `kadence lab WORDS`.
+    pub(super) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kadence"));
+        command.args(["lab", "--name", &self.name, "--state-dir"]).arg(self.state()).args(words);
+        command
+    }
+
     /// Runs `kadence lab WORDS`.
     pub(super) fn try_lab(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_kadence"))
-            .args(["lab", "--name", &self.name, "--state-dir"])
-            .arg(self.state())
-            .args(words)
-            .output()
-            .unwrap()
+        self.command(words).output().unwrap()
     }
 
     /// Runs `kadence lab WORDS`, which must succeed; returns what it printed.

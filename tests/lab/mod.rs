@@ -2,4 +2,5 @@
 //! `scripts/setup` installs, and fail with a hint where either is missing.
 
 mod bmc;
+mod conformance;
 mod guest;

@@ -2,19 +2,21 @@
 
 use super::{
     Ended, Level, TaskManager,
+    batch::Batch,
     running::{Ending, Live, Running},
     shared::{Order, Stop, Upward},
 };
 use crate::{
-    Command, Entry, Event, Failures, NodeSet, Outcome, Reason, Record, Report, RunId, SetId, State,
-    Walk, task::failures,
+    Command, Context, Entry, Event, Failures, NodeSet, Outcome, Reason, Record, Report, RunId,
+    SetId, Walk, narrator::Narrator, replay::Kept,
 };
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
         watch,
     },
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 /// Most ended tasks taken in one turn: bounds the records of one append.
@@ -24,9 +26,9 @@ const MOST_ENDED: usize = 1024;
 pub(super) struct Driver {
     pub(super) level: Level,
     pub(super) walk: Walk,
+    pub(super) narrator: Narrator,
     pub(super) set: SetId,
-    pub(super) begun: Instant,
-    first: Vec<Command>,
+    first: First,
     pub(super) running: Running,
     /// Unbounded, because handing over must not wait for the manager; a run can hand
     /// over each of its nodes once.
@@ -40,24 +42,33 @@ pub(super) struct Driver {
     pub(super) kept_ko: Failures,
 }
 
-/// What is done after the journal has the reports.
-pub(super) enum Effect {
-    Tell(Event),
-    Do(Command),
+/// How a manager begins.
+enum First {
+    /// With what the walk commands.
+    New(Vec<Command>),
+    /// With what the journal left: where nodes ended inside, and those still held above.
+    Kept(Vec<Command>, NodeSet),
 }
 
 impl Driver {
     pub(super) fn new(manager: TaskManager) -> Self {
-        let TaskManager { automaton, nodes, set, level } = manager;
-        let keep = level.shared.options.keep;
-        let (walk, first) = Walk::start(automaton, nodes, set, keep);
+        let TaskManager { automaton, nodes, set, level, kept } = manager;
+        let (walk, narrator, set, first) = if let Some(kept) = kept {
+            let Kept { walk, narrator, set, settled } = kept;
+            (walk, narrator, set, First::Kept(settled, nodes))
+        } else {
+            let keep = level.shared.options.keep;
+            let (walk, first) = Walk::start(automaton, nodes, set, keep);
+            let narrator = Narrator::new(level.path.clone(), level.shared.now());
+            (walk, narrator, set, First::New(first))
+        };
         let (sender, queue) = unbounded_channel();
         let orders = level.shared.orders();
         Self {
             level,
             walk,
+            narrator,
             set,
-            begun: Instant::now(),
             first,
             running: Running::default(),
             queue,
@@ -69,8 +80,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn state(&self) -> &State {
-        self.walk.state()
+    pub(super) fn is_done(&self) -> bool {
+        self.walk.state().is_done()
     }
 
     pub(super) fn ended(&self) -> Ended {
@@ -98,7 +109,7 @@ impl Driver {
         if let Err(stop) = &result {
             self.level.shared.stop(stop.clone());
         }
-        if self.walk.state().is_done() || self.level.above.is_some() {
+        if self.is_done() || self.level.above.is_some() {
             // What the manager above records of this run speaks for all inside.
             self.running.stop().await;
             return result;
@@ -113,7 +124,7 @@ impl Driver {
     async fn work(&mut self) -> Result<(), Stop> {
         self.open().await?;
         let cancel = self.level.cancel.clone();
-        while !self.walk.state().is_done() && !cancel.is_cancelled() {
+        while !self.is_done() && !cancel.is_cancelled() {
             let reports = tokio::select! {
                 biased;
                 reports = self.wait() => reports,
@@ -123,30 +134,39 @@ impl Driver {
                 // The ends among them are those of tasks that were cancelled.
                 return Ok(());
             }
-            let effects = self.tell(reports).await?;
-            self.act(effects);
+            let batch = self.tell(reports).await?;
+            self.act(batch);
         }
         Ok(())
     }
 
     async fn open(&mut self) -> Result<(), Stop> {
+        let first = match std::mem::replace(&mut self.first, First::New(Vec::new())) {
+            First::New(first) => first,
+            First::Kept(settled, held) => return self.go_on(settled, &held).await,
+        };
         let entry = Entry::Opened {
             nodes: self.walk.state().nodes().clone(),
             set: self.set,
             keep: self.level.shared.options.keep,
         };
-        let mut records = vec![self.record(entry)];
-        let effects = std::mem::take(&mut self.first).into_iter().map(Effect::Do).collect();
-        self.start_runs(&effects, &mut records)?;
-        self.level.shared.append(&records).await?;
-        self.act(effects);
+        let mut batch = self.batch();
+        batch.records.push(self.record(entry));
+        if self.level.above.is_none() {
+            let nodes = self.walk.state().nodes().clone();
+            batch.told.push(Event::RunStarted { nodes, set: self.set });
+        }
+        self.narrator.commands(&self.walk, &first, batch.at, &mut batch.told);
+        batch.commands = first;
+        self.write(&mut batch).await?;
+        self.act(batch);
         Ok(())
     }
 
     async fn kill(&mut self, reason: Reason) -> Result<(), Stop> {
-        let effects = self.tell(vec![Report::Killed { reason }]).await;
+        let batch = self.tell(vec![Report::Killed { reason }]).await;
         self.running.stop().await;
-        self.act(effects?);
+        self.act(batch?);
         Ok(())
     }
 
@@ -154,8 +174,9 @@ impl Driver {
     async fn wait(&mut self) -> Vec<Report> {
         let mut ended = Vec::new();
         let mut upward = Vec::new();
-        let mut order = None;
+        let (mut order, mut given_up) = (None, false);
         let paused = self.walk.state().has_paused();
+        let patience = self.patience();
         tokio::select! {
             biased;
             change = self.running.changed() => ended.extend(change),
@@ -163,6 +184,10 @@ impl Driver {
             Ok(()) = self.orders.changed(), if paused => {
                 order.clone_from(&*self.orders.borrow_and_update());
             }
+            () = sleep_until(patience), if paused => given_up = true,
+        }
+        if given_up {
+            order = Some(self.given_up());
         }
         while ended.len() < MOST_ENDED {
             let Some(more) = self.running.ended_now() else { break };
@@ -172,6 +197,21 @@ impl Driver {
             upward.push(*more);
         }
         self.reports(upward, ended, order)
+    }
+
+    /// When the paused nodes have waited long enough: counted from the last that were paused,
+    /// over restarts of the service.
+    fn patience(&self) -> Instant {
+        let shared = &self.level.shared;
+        let until = self.narrator.paused().saturating_add(shared.options.patience);
+        let now = Instant::now();
+        now.checked_add(until.saturating_sub(shared.now())).unwrap_or(now)
+    }
+
+    fn given_up(&self) -> Order {
+        let seconds = Duration::from_secs(self.level.shared.options.patience.as_secs());
+        let text = format!("given up at the breakpoint: nobody continued it within {seconds:?}");
+        Order::Abort(text.into())
     }
 
     /// What is to be told to the walk. What a run handed over comes before its end.
@@ -200,41 +240,43 @@ impl Driver {
             Ending::Returned(Outcome { ok, ko }) => Report::Finished { run, ok, ko },
             Ending::TimedOut => Report::TimedOut { run },
             Ending::Panicked(text) => {
-                let name = self.running.get(run).and_then(|live| live.path.last());
-                let name = name.map_or("", |step| &*step.name);
-                tracing::error!(step = name, panic = text, "a task panicked");
-                let reason = format!("the {name} step panicked: {text}");
-                let ko = failures(&self.walk.state().held(run), reason);
-                Report::Finished { run, ok: NodeSet::new(), ko }
+                let Outcome { ok, ko } = self.panicked(run, &text);
+                Report::Finished { run, ok, ko }
             }
         }));
         reports
     }
 
+    /// What is told of a run that ended with a panic.
+    fn panicked(&self, run: RunId, text: &str) -> Outcome {
+        let name = self.running.get(run).and_then(|live| live.path.last());
+        let name = name.map_or("", |step| &*step.name);
+        tracing::error!(step = name, panic = text, "a task panicked");
+        Outcome::ko(&self.walk.state().held(run), format!("the {name} step panicked: {text}"))
+    }
+
     /// Tells the walk, then the journal; returns what is to be done.
-    async fn tell(&mut self, reports: Vec<Report>) -> Result<Vec<Effect>, Stop> {
-        let mut records = Vec::with_capacity(2 * reports.len());
-        let mut effects = Vec::new();
+    async fn tell(&mut self, reports: Vec<Report>) -> Result<Batch, Stop> {
+        let mut batch = self.batch();
         let paused = self.walk.state().has_paused();
         for report in reports {
-            let commands = self.apply(&report, &mut records)?;
-            if let Report::TimedOut { run } = report {
-                effects.extend(self.timed_out(run, &commands).map(Effect::Tell));
-            }
-            effects.extend(commands.into_iter().filter_map(|command| self.effect(command)));
+            self.apply(report, &mut batch)?;
         }
-        self.start_runs(&effects, &mut records)?;
         if self.walk.state().has_paused() && !paused {
             // Orders given before anybody could know of these nodes do not concern them.
             self.orders.borrow_and_update();
         }
-        if !records.is_empty() {
-            self.level.shared.append(&records).await?;
-        }
-        Ok(effects)
+        self.write(&mut batch).await?;
+        Ok(batch)
     }
 
-    fn apply(&mut self, report: &Report, records: &mut Vec<Record>) -> Result<Vec<Command>, Stop> {
+    pub(super) fn batch(&self) -> Batch {
+        let shared = &self.level.shared;
+        Batch::new(shared.now(), !shared.is_drained())
+    }
+
+    /// Tells the walk one report.
+    pub(super) fn apply(&mut self, report: Report, batch: &mut Batch) -> Result<(), Stop> {
         let set_ids = self.level.shared.options.set_ids.clone();
         let mut ids = Vec::new();
         let mut fresh = || {
@@ -242,56 +284,51 @@ impl Driver {
             ids.push(id);
             id
         };
-        let commands = self.walk.apply(report, &mut fresh).map_err(Stop::Illegal)?;
-        records.push(self.record(Entry::Reported { report: report.clone(), ids }));
-        Ok(commands)
+        let commands = self.walk.apply(&report, &mut fresh).map_err(Stop::Illegal)?;
+        self.narrator.report(&self.walk, &report, &commands, batch.at, &mut batch.told);
+        for command in &commands {
+            if let Command::End { run, .. } = command {
+                let ended = self.running.forget(*run);
+                batch.ended += usize::from(ended.is_some_and(|live| live.micro));
+            }
+        }
+        batch.commands.extend(commands);
+        batch.records.push(self.record(Entry::Reported { report, ids }));
+        Ok(())
     }
 
     /// Reports the runs that are about to begin, so that one append holds both what led
-    /// to a run and that it may have begun.
-    fn start_runs(&mut self, effects: &Vec<Effect>, records: &mut Vec<Record>) -> Result<(), Stop> {
-        for effect in effects {
-            if let Effect::Do(Command::Run { run, .. }) = effect {
-                self.apply(&Report::Started { run: *run }, records)?;
-            }
+    /// to a run and that it may have begun, and writes all down.
+    pub(super) async fn write(&mut self, batch: &mut Batch) -> Result<(), Stop> {
+        let runs = batch.commands.iter().filter_map(|command| match command {
+            Command::Run { run, step, limit, .. } if batch.begins => Some((*run, *step, *limit)),
+            _ => None,
+        });
+        let runs: Vec<_> = runs.collect();
+        let automaton = Arc::clone(self.walk.automaton());
+        let micro = |step| automaton.work(step).is_some_and(|work| work.inner.is_none());
+        let begin = runs.iter().filter(|(_, step, _)| micro(*step)).count();
+        self.level.shared.micro_steps_begin(begin);
+        for (run, _, limit) in runs {
+            let until = self.until(limit);
+            self.apply(Report::Started { run, until }, batch)?;
         }
-        Ok(())
+        if batch.records.is_empty() {
+            return Ok(());
+        }
+        self.level.shared.append(&batch.records).await
+    }
+
+    /// When a run that begins now and may take `limit` will be stopped, in milliseconds since
+    /// the start of the operation.
+    fn until(&self, limit: Option<Duration>) -> Option<u64> {
+        let around = self.level.above.as_ref().and_then(Context::deadline);
+        let around = around.map(|at| at.saturating_duration_since(Instant::now()));
+        let left = limit.into_iter().chain(around).min()?;
+        u64::try_from(self.level.shared.now().saturating_add(left).as_millis()).ok()
     }
 
     fn record(&self, entry: Entry) -> Record {
         Record { manager: self.level.manager.clone(), entry }
-    }
-
-    /// What a command means while the state of the runs is still that of its report.
-    fn effect(&mut self, command: Command) -> Option<Effect> {
-        match command {
-            Command::Leave { run, nodes, set } => {
-                let live = self.running.get(run)?;
-                let (path, elapsed) = (live.path.clone(), live.begun.elapsed());
-                Some(Effect::Tell(Event::Raised { path, set, nodes, elapsed }))
-            }
-            Command::End { run, ok, ko } => {
-                let Live { path, set, begun, .. } = self.running.forget(run)?;
-                let elapsed = begun.elapsed();
-                Some(Effect::Tell(Event::StepFinished { path, set, ok, ko, elapsed }))
-            }
-            // A run is killed when its deadline passes or everything stops: it was done.
-            Command::Kill { .. } => None,
-            other => Some(Effect::Do(other)),
-        }
-    }
-
-    fn timed_out(&self, run: RunId, commands: &[Command]) -> Option<Event> {
-        let live = self.running.get(run)?;
-        let ended = commands.iter().find_map(|command| match command {
-            Command::End { ko, .. } => Some(ko.keys().copied().collect()),
-            _ => None,
-        });
-        Some(Event::TimedOut {
-            path: live.path.clone(),
-            set: live.set,
-            nodes: ended.unwrap_or_default(),
-            limit: live.limit.unwrap_or_default(),
-        })
     }
 }

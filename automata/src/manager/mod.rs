@@ -4,11 +4,16 @@
 //! tells them to the walk, writes them to the journal, and only then acts on what
 //! follows. Nothing is polled and no lock is shared with a task: one owner, messages.
 //!
+//! A run that the journal left behind goes on the same way (`resume`): the walks are those
+//! of the replay, and what was in flight is launched again before the first wait.
+//!
 //! A [`TaskedTaskManager`] is the same one level down: a task whose body is a manager.
 //! The managers of one operation share what is in [`Shared`], and nothing else.
 
 mod act;
+mod batch;
 mod driver;
+mod resume;
 mod running;
 mod shared;
 mod tasked;
@@ -18,12 +23,12 @@ pub(crate) use shared::{Shared, Upward};
 pub use tasked::TaskedTaskManager;
 
 use crate::{
-    Automaton, Context, Event, Failures, Illegal, JournalError, ManagerPath, NodeSet, Path, Reason,
-    SetId,
+    Automaton, Context, Failures, Illegal, JournalError, ManagerPath, NodeSet, Path, Reason,
+    Replay, SetId, replay::Kept,
 };
 use driver::Driver;
 use shared::Stop;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How a run ended; every node is in exactly one of the sets.
@@ -46,6 +51,9 @@ pub enum RunError {
     /// must not be done.
     #[error("the run was stopped")]
     Journal(#[from] JournalError),
+    /// The run was suspended: it can go on where its journal ends.
+    #[error("the run was suspended")]
+    Suspended,
     /// The walk refused a report: a mistake in this crate. The run was stopped.
     #[error("the run was stopped by a mistake in the automaton")]
     Illegal(#[from] Illegal),
@@ -57,6 +65,8 @@ pub struct TaskManager {
     nodes: NodeSet,
     set: SetId,
     level: Level,
+    /// What the journal left of it, if it goes on.
+    kept: Option<Kept>,
 }
 
 /// Where a manager stands.
@@ -74,15 +84,43 @@ struct Level {
 impl TaskManager {
     /// A run of `automaton` over `nodes`, and the handle that controls it.
     pub fn new(automaton: Arc<Automaton>, nodes: NodeSet, options: Options) -> (Self, Control) {
-        let shared = Arc::new(Shared::new(options));
+        Self::resume(Replay::new(automaton), nodes, options, Duration::ZERO)
+    }
+
+    /// A run that goes on where its journal ends, and the handle that controls it.
+    ///
+    /// Nodes that are at their end stay there and paused ones stay paused. A micro-step that
+    /// was in flight is recovered by its rule ([`Recovery`]) for the nodes it still held,
+    /// with a new deadline; one that was commanded and had not begun begins. Ids of node
+    /// sets go on after the last one given out, whatever `options` says.
+    ///
+    /// `nodes` are those of a journal that does not yet say them; `at` is how long the
+    /// operation has been going on. Records go to the end of the same journal.
+    ///
+    /// [`Recovery`]: crate::Recovery
+    pub fn resume(
+        replay: Replay,
+        nodes: NodeSet,
+        options: Options,
+        at: Duration,
+    ) -> (Self, Control) {
+        let options = match replay.next_set() {
+            SetId(1) => options,
+            next => Options { set_ids: SetIds::starting_at(next), ..options },
+        };
+        let (automaton, mut kept) = replay.into_parts();
+        let manager = ManagerPath::default();
+        let outermost = kept.remove(&manager);
+        let shared = Arc::new(Shared::new(options, at, kept));
         let level = Level {
-            manager: ManagerPath::default(),
+            manager,
             path: Path::default(),
             cancel: shared.stop.clone(),
             above: None,
             shared: Arc::clone(&shared),
         };
-        (Self { automaton, nodes, set: SetId::FIRST, level }, Control::new(shared))
+        let set = SetId::FIRST;
+        (Self { automaton, nodes, set, level, kept: outermost }, Control::new(shared))
     }
 
     /// The manager inside a macro-step.
@@ -95,7 +133,13 @@ impl TaskManager {
             cancel: run.cancel.clone(),
             above: Some(above.clone()),
         };
-        Self { automaton, nodes, set: above.set_id(), level }
+        Self {
+            automaton,
+            nodes,
+            set: above.set_id(),
+            level,
+            kept: run.shared.take_kept(&run.inside),
+        }
     }
 
     /// Runs to the end.
@@ -103,20 +147,15 @@ impl TaskManager {
     /// Dropping the future stops all tasks at their next `await`.
     ///
     /// # Errors
-    /// The journal failed; all tasks were stopped first.
+    /// The run was suspended, or the journal failed; all tasks were stopped first.
     pub async fn run(self) -> Result<Ended, RunError> {
         let shared = Arc::clone(&self.level.shared);
-        let nodes = self.nodes.clone();
-        shared.observe(|| Event::RunStarted { nodes: nodes.clone(), set: self.set });
         let mut driver = Driver::new(self);
         match driver.run().await.err().or_else(|| shared.stopped()) {
             Some(Stop::Journal(error)) => Err(error.into()),
             Some(Stop::Illegal(error)) => Err(error.into()),
-            Some(Stop::Killed(reason)) if driver.state().killed().is_some() => {
-                shared.observe(|| Event::Killed { nodes, reason });
-                Ok(driver.ended())
-            }
-            Some(Stop::Killed(_)) | None => Ok(driver.ended()),
+            Some(Stop::Suspended) if !driver.is_done() => Err(RunError::Suspended),
+            Some(Stop::Killed(_) | Stop::Suspended) | None => Ok(driver.ended()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tasks of a manager that are running.
 
 use super::Level;
-use crate::{Context, NodeSet, Outcome, Path, RunId, SetId, Task};
+use crate::{Context, NodeSet, Outcome, Path, RunId, Task};
 use futures_util::FutureExt;
 use std::{
     any::Any,
@@ -49,9 +49,8 @@ pub(super) struct Running {
 /// A run and its limits.
 pub(super) struct Live {
     pub(super) path: Path,
-    pub(super) set: SetId,
-    pub(super) begun: Instant,
-    pub(super) limit: Option<Duration>,
+    /// It is no macro-step.
+    pub(super) micro: bool,
     cancel: CancellationToken,
     abort: Option<AbortHandle>,
     phase: Phase,
@@ -103,9 +102,7 @@ impl Running {
         let until = limit.and_then(|limit| begun.checked_add(limit));
         let mut live = Box::new(Live {
             path: context.path().clone(),
-            set: context.set_id(),
-            begun,
-            limit,
+            micro: levels == 0,
             cancel: context.token().clone(),
             abort: None,
             phase: Phase::Runs(until),

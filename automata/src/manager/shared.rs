@@ -1,21 +1,28 @@
 //! What the managers of one operation share, and the handle that controls them.
 
 use crate::{
-    Event, Illegal, Journal, JournalError, NoJournal, NoObserver, Observer, Raise, Reason, Record,
-    RunId, SetId,
+    Event, Illegal, Journal, JournalError, ManagerPath, NoJournal, NoObserver, Observer, Raise,
+    Reason, Record, RunId, SetId, replay::Kept,
 };
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicI32, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long the journal may take: longer, and the run must not go on without it.
 const JOURNAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long nodes may be paused if nothing else is said: somebody looks once a week.
+const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Counts the node sets of an operation. Clones count together.
 #[derive(Clone, Debug)]
@@ -49,17 +56,20 @@ pub struct Options {
     /// Whether nodes at a breakpoint are paused until they are continued or aborted;
     /// otherwise they are done.
     pub keep: bool,
+    /// How long nodes may be paused; those that still are fail then.
+    pub patience: Duration,
     /// Numbers of the node sets.
     pub set_ids: SetIds,
 }
 
 impl Default for Options {
-    /// No journal, no observer, breakpoints end.
+    /// No journal, no observer, breakpoints end; a week for paused nodes.
     fn default() -> Self {
         Self {
             journal: Arc::new(NoJournal),
             observer: Arc::new(NoObserver),
             keep: false,
+            patience: PATIENCE,
             set_ids: SetIds::default(),
         }
     }
@@ -69,6 +79,7 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub(crate) enum Stop {
     Killed(Reason),
+    Suspended,
     Journal(JournalError),
     Illegal(Illegal),
 }
@@ -95,15 +106,82 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     why: OnceLock<Stop>,
     orders: watch::Sender<Option<Order>>,
+    began: Instant,
+    /// How long the operation had been going on then: not nothing when it goes on.
+    before: Duration,
+    /// Managers inside that go on when their run does.
+    kept: Mutex<BTreeMap<ManagerPath, Kept>>,
+    /// Whether nodes are paused anywhere.
+    held: AtomicBool,
+    /// Nothing is begun any more.
+    drained: AtomicBool,
+    /// Micro-steps under way, until the journal has their end.
+    busy: AtomicUsize,
+    idle: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        before: Duration,
+        kept: BTreeMap<ManagerPath, Kept>,
+    ) -> Self {
         Self {
             options,
             stop: CancellationToken::new(),
             why: OnceLock::new(),
             orders: watch::Sender::new(None),
+            began: Instant::now(),
+            before,
+            kept: Mutex::new(kept),
+            held: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
+    }
+
+    /// How long the operation has been going on.
+    pub(super) fn now(&self) -> Duration {
+        self.before.saturating_add(self.began.elapsed())
+    }
+
+    /// The manager that the journal left behind at `path`, if it did: once.
+    pub(super) fn take_kept(&self, path: &ManagerPath) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(path)
+    }
+
+    pub(super) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    /// Whether nothing is to be begun any more.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn micro_steps_begin(&self, count: usize) {
+        self.busy.fetch_add(count, Ordering::SeqCst);
+    }
+
+    /// The journal has the end of so many micro-steps.
+    pub(super) fn micro_steps_ended(&self, count: usize) {
+        if count > 0 && self.busy.fetch_sub(count, Ordering::SeqCst) == count {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Begins nothing any more; returns when the journal has the end of all that runs.
+    async fn drain(&self) {
+        self.drained.store(true, Ordering::SeqCst);
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if self.busy.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            idle.await;
         }
     }
 
@@ -128,14 +206,14 @@ impl Shared {
         written.unwrap_or_else(late).map_err(Stop::Journal)
     }
 
-    pub(crate) fn observe(&self, event: impl FnOnce() -> Event) {
-        self.options.observer.event(&event());
+    pub(crate) fn observe(&self, event: &Event) {
+        self.options.observer.event(event);
     }
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self::new(Options::default())
+        Self::new(Options::default(), Duration::ZERO, BTreeMap::new())
     }
 }
 
@@ -155,6 +233,24 @@ impl Control {
     /// [`TaskManager::run`]: crate::TaskManager::run
     pub fn kill(&self, reason: impl Into<Reason>) {
         self.0.stop(Stop::Killed(reason.into()));
+    }
+
+    /// Stops the run so that it can go on later ([`TaskManager::resume`]): nothing more is
+    /// begun; what ends within `patience` is still written down, the rest is cancelled and
+    /// will be recovered. [`TaskManager::run`] returns [`RunError::Suspended`].
+    ///
+    /// [`TaskManager::resume`]: crate::TaskManager::resume
+    /// [`TaskManager::run`]: crate::TaskManager::run
+    /// [`RunError::Suspended`]: crate::RunError::Suspended
+    pub async fn suspend(&self, patience: Duration) {
+        // Not over in time: the journal says what was under way.
+        let _ = timeout(patience, self.0.drain()).await;
+        self.0.stop(Stop::Suspended);
+    }
+
+    /// Whether nodes are paused now.
+    pub fn is_paused(&self) -> bool {
+        self.0.held.load(Ordering::Acquire)
     }
 
     /// Lets the nodes that are paused now go on with the step they wait before.

@@ -105,9 +105,9 @@ impl State {
         })
     }
 
-    /// The nodes, set and step of an open run.
-    pub(crate) fn open_run(&self, run: RunId) -> Option<(&NodeSet, SetId, StepId)> {
-        self.runs.get(&run).map(|run| (&run.nodes, run.set, run.step))
+    /// The nodes, set, step and attempt of an open run.
+    pub(crate) fn open_run(&self, run: RunId) -> Option<(&NodeSet, SetId, StepId, u32)> {
+        self.runs.get(&run).map(|run| (&run.nodes, run.set, run.step, run.attempt))
     }
 
     /// The nodes that an open run still holds.

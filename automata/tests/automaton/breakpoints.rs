@@ -1,7 +1,7 @@
 //! Runs that keep the nodes at a breakpoint.
 
 use crate::support::{Trial, good, set};
-use automata::{Ended, Event, NodeId, Plan, Step};
+use automata::{Ended, Entry, Event, NodeId, Plan, Record, Report, Step};
 use std::time::Duration;
 
 fn plan() -> Plan {
@@ -41,6 +41,52 @@ async fn paused_nodes_go_on_with_the_step_and_their_pause_costs_no_deadline() {
 async fn paused_nodes_that_are_aborted_fail() {
     let (ended, _) = order(Duration::ZERO, true).await;
     assert_eq!((ended.ok.len(), &*ended.ko[&NodeId(1)]), (0, "aborted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn paused_nodes_do_not_wait_for_ever() {
+    let trial = Trial::new(&plan(), set(0..2), true);
+    let began = tokio::time::Instant::now();
+    let (ended, _) = trial.run().await;
+    let why = "given up at the breakpoint: nobody continued it within 604800s";
+    assert_eq!((ended.ok.len(), &*ended.ko[&NodeId(1)]), (0, why));
+    assert_eq!(began.elapsed().as_secs(), 604_800);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_does_not_begin_the_pause_anew() {
+    let trial = Trial::new(&plan(), set(0..2), true);
+    let memory = trial.memory.clone();
+    tokio::select! {
+        _ = trial.run() => panic!("it cannot end"),
+        () = memory.until(paused) => {}
+    }
+    let records = memory.records.lock().unwrap().clone();
+    // It was paused a second after the start; six days have gone by since.
+    let since = Duration::from_secs(6 * 24 * 3600);
+    let (trial, _) = Trial::resumed_at(&plan(), set(0..2), &records, since);
+    let began = tokio::time::Instant::now();
+    let (ended, _) = trial.run().await;
+    assert_eq!(ended.ko.len(), 2);
+    assert_eq!(began.elapsed().as_secs(), 24 * 3600 + 1);
+    // The clock has been put back: the pause is longer by that, and no more.
+    let (trial, _) = Trial::resumed_at(&plan(), set(0..2), &records, Duration::ZERO);
+    let began = tokio::time::Instant::now();
+    assert_eq!(trial.run().await.0.ko.len(), 2);
+    assert_eq!(began.elapsed().as_secs(), 604_801);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_run_says_in_the_journal_until_when_it_may_last() {
+    let trial = Trial::new(&plan(), set(0..2), false);
+    let (_, memory) = trial.run().await;
+    let until = |record: &Record| match &record.entry {
+        Entry::Reported { report: Report::Started { until, .. }, .. } => Some(*until),
+        _ => None,
+    };
+    let until: Vec<_> = memory.records.lock().unwrap().iter().filter_map(until).collect();
+    // The macro-step and, around the step without a limit, its limit.
+    assert_eq!(until, [Some(60_000), Some(60_000)]);
 }
 
 #[tokio::test(start_paused = true)]

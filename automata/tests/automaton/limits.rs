@@ -115,3 +115,20 @@ async fn a_task_that_goes_on_after_its_last_node_left_is_stopped() {
     let (ended, _) = run(Plan::sequence([lingering, good("next")]), 2).await;
     assert_eq!(ended.ok, set(0..2));
 }
+
+#[test]
+fn the_table_says_what_bounds_each_step_and_what_nothing_bounds() {
+    let inner = Plan::sequence([good("first").timeout(Duration::from_secs(1)), good("endless")]);
+    let macro_step = Step::plan("m", inner).timeout(Duration::from_secs(9)).retries(3);
+    let automaton = Plan::sequence([macro_step]).compile().unwrap();
+    let mut limits: Vec<_> = automaton
+        .limits()
+        .into_iter()
+        .map(|one| (one.path.to_string(), one.timeout.map(|limit| limit.as_secs()), one.retries))
+        .collect();
+    limits.sort();
+    let expected = [("m", Some(9), 3), ("m-endless", None, 0), ("m-first", Some(1), 0)];
+    assert_eq!(limits, expected.map(|(path, limit, retries)| (path.to_owned(), limit, retries)));
+    let endless: Vec<_> = automaton.unbounded().iter().map(ToString::to_string).collect();
+    assert_eq!(endless, ["m-endless"]);
+}

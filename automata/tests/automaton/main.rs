@@ -11,6 +11,8 @@ mod limits;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod splice;
 #[cfg(test)]
 mod support;

@@ -5,7 +5,7 @@ use automata::{
     Context, Ended, Event, Failures, ManagerPath, NodeId, NodeSet, Outcome, Plan, Position, Status,
     Step, replay,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -212,6 +212,39 @@ fn settled(memory: &Memory) -> Vec<NodeId> {
     settled
 }
 
+fn trial(sketch: &[Vec<Sketch>], seed: u64, log: &Arc<Seen>) -> Trial {
+    Trial::new(&plan_of(sketch, seed, log), set(0..NODES), false)
+}
+
+/// The micro-steps that each node was told to begin: task and attempt.
+fn begun(told: &Memory) -> BTreeMap<NodeId, Vec<(u32, u32)>> {
+    let mut begun = BTreeMap::<_, Vec<_>>::new();
+    for event in told.events() {
+        let Event::StepStarted { path, nodes, attempt, .. } = event else { continue };
+        let name = path.last().and_then(|step| step.name.strip_prefix("task ")?.parse().ok());
+        let Some(task) = name else { continue };
+        for node in &nodes {
+            begun.entry(node).or_default().push((task, attempt));
+        }
+    }
+    begun
+}
+
+/// Events without their times.
+fn timeless(events: Vec<Event>) -> Vec<String> {
+    let mut events = events;
+    for event in &mut events {
+        if let Event::Raised { elapsed, .. }
+        | Event::StepFinished { elapsed, .. }
+        | Event::Left { elapsed, .. }
+        | Event::Settled { elapsed, .. } = event
+        {
+            *elapsed = Duration::ZERO;
+        }
+    }
+    events.iter().map(|event| format!("{event:?}")).collect()
+}
+
 fn status(ended: &Ended, node: NodeId) -> Option<Status> {
     let is = [
         (ended.ok.contains(node), Status::Ok),
@@ -247,6 +280,62 @@ proptest! {
         let replayed = replay(&automaton, &records).unwrap();
         let state = replayed.walk(&ManagerPath::default()).unwrap().state();
         prop_assert_eq!((state.ok(), state.ko(), state.brk()), (ended.ok, &ended.ko, ended.brk));
+    }
+
+    #[test]
+    fn a_run_that_was_cut_after_any_record_goes_on_to_the_same_end(
+        sketch in sketches(), seed in any::<u64>(), cuts in prop::collection::vec(any::<Index>(), 6),
+    ) {
+        let (_, memory) = simulated(trial(&sketch, seed, &Arc::default()).run());
+        let mut records = memory.records.lock().unwrap().clone();
+        // Each cut is made in the journal that the one before it left behind.
+        for cut in cuts {
+            records.truncate(cut.index(records.len() + 1));
+            let log = Arc::new(Seen::default());
+            let plan = plan_of(&sketch, seed, &log);
+            let (ended, memory, told) = simulated(async {
+                let (trial, told) = Trial::resumed(&plan, set(0..NODES), &records);
+                let (ended, memory) = trial.run().await;
+                (ended, memory, told)
+            });
+            let mut all = settled(&told);
+            all.extend(settled(&memory));
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..NODES).map(NodeId).collect::<Vec<_>>());
+            let (before, mut after) = (begun(&told), log.traces.lock().unwrap().clone());
+            for node in (0..NODES).map(NodeId) {
+                let mut trace = Trace::new();
+                let end = expected(&sketch, node.0, 0, seed, &mut trace);
+                prop_assert_eq!(status(&ended, node), Some(end), "{:?}", node);
+                let after = after.remove(&node).unwrap_or_default();
+                let before = before.get(&node).map_or(&[][..], Vec::as_slice);
+                prop_assert!(trace.ends_with(&after), "{:?}: {:?} in {:?}", node, after, trace);
+                let first: Vec<_> = trace.iter().map(|(task, _, attempt)| (*task, *attempt)).collect();
+                prop_assert!(first.starts_with(before), "{:?}: {:?} in {:?}", node, before, first);
+                // What was in flight, and nothing else, is run twice.
+                let twice = (before.len() + after.len()).checked_sub(trace.len());
+                prop_assert!(twice.is_some_and(|twice| twice <= 1), "{:?}: {:?}", node, twice);
+            }
+            records.clone_from(&memory.records.lock().unwrap());
+            let replayed = replay(&plan.compile().unwrap(), &records).unwrap();
+            let state = replayed.walk(&ManagerPath::default()).unwrap().state();
+            prop_assert_eq!((state.ok(), state.ko(), state.brk()), (ended.ok, &ended.ko, ended.brk));
+        }
+    }
+
+    #[test]
+    fn a_replay_tells_what_the_run_told(sketch in sketches(), seed in any::<u64>()) {
+        let log = Arc::default();
+        let (_, memory) = simulated(trial(&sketch, seed, &log).run());
+        let records = memory.records.lock().unwrap().clone();
+        let (_, told) =
+            simulated(async { Trial::resumed(&plan_of(&sketch, seed, &log), set([]), &records) });
+        let mut live = timeless(memory.events());
+        live.retain(|event| !event.starts_with("RunStarted"));
+        live.sort_unstable();
+        let mut told = timeless(told.events());
+        told.sort_unstable();
+        prop_assert_eq!(told, live);
     }
 
     #[test]

@@ -2,22 +2,27 @@
 
 use automata::{
     Automaton, Context, Control, Ended, Event, Failures, Journal, JournalError, NodeId, NodeSet,
-    Observer, Options, Outcome, Plan, Record, Recovery, RunError, Step, Task, TaskManager,
+    Observer, Options, Outcome, Plan, Record, Recovery, Replay, RunError, Step, Task, TaskManager,
 };
 use std::{
     pin::Pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
+use tokio::time::timeout;
+
+/// By the clock of the tests: a run that has not ended by then waits for what never comes.
+const WAITS_FOR_EVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// A task that is a function.
-struct Act(Box<dyn Fn(NodeSet, Context) -> Work + Send + Sync>);
+struct Act(Box<dyn Fn(NodeSet, Context) -> Work + Send + Sync>, Recovery);
 
 #[async_trait::async_trait]
 impl Task for Act {
     fn recovery(&self) -> Recovery {
-        Recovery::Observe
+        self.1
     }
 
     async fn run(&self, nodes: NodeSet, cx: Context) -> Outcome {
@@ -30,7 +35,16 @@ where
     F: Fn(NodeSet, Context) -> W + Send + Sync + 'static,
     W: Future<Output = Outcome> + Send + 'static,
 {
-    Step::task(name, Act(Box::new(move |nodes, cx| Box::pin(work(nodes, cx)))))
+    recovered(name, Recovery::Observe, work)
+}
+
+/// A step with its own rule for a restart.
+pub(crate) fn recovered<F, W>(name: &str, rule: Recovery, work: F) -> Step
+where
+    F: Fn(NodeSet, Context) -> W + Send + Sync + 'static,
+    W: Future<Output = Outcome> + Send + 'static,
+{
+    Step::task(name, Act(Box::new(move |nodes, cx| Box::pin(work(nodes, cx))), rule))
 }
 
 /// A step that succeeds.
@@ -135,13 +149,39 @@ impl Trial {
         Self { memory, automaton, control, manager }
     }
 
+    /// The run that goes on after `records`, and what their replay told.
+    pub(crate) fn resumed(plan: &Plan, nodes: NodeSet, records: &[Record]) -> (Self, Memory) {
+        Self::resumed_at(plan, nodes, records, Duration::from_secs(1))
+    }
+
+    /// The same so long after the start; all records are of its first second.
+    pub(crate) fn resumed_at(
+        plan: &Plan,
+        nodes: NodeSet,
+        records: &[Record],
+        at: Duration,
+    ) -> (Self, Memory) {
+        let memory = Arc::new(Memory::default());
+        memory.records.lock().unwrap().extend_from_slice(records);
+        let automaton = plan.compile().unwrap();
+        let (told, mut replay) = (Memory::default(), Replay::new(automaton.clone()));
+        for record in records {
+            replay.take(record, Duration::from_secs(1), &told).unwrap();
+        }
+        let options =
+            Options { journal: memory.clone(), observer: memory.clone(), ..Options::default() };
+        let (manager, control) = TaskManager::resume(replay, nodes, options, at);
+        (Self { memory, automaton, control, manager }, told)
+    }
+
     pub(crate) async fn run(self) -> (Ended, Arc<Memory>) {
         let (result, memory) = self.result().await;
         (result.unwrap(), memory)
     }
 
     pub(crate) async fn result(self) -> (Result<Ended, RunError>, Arc<Memory>) {
-        (self.manager.run().await, self.memory)
+        let ended = timeout(WAITS_FOR_EVER, self.manager.run()).await.expect("the run ends");
+        (ended, self.memory)
     }
 }
 

@@ -26,7 +26,7 @@ fn reports_that_do_not_fit_are_refused_and_change_nothing() {
     let (mut walk, first) = Walk::start(plan().compile().unwrap(), set(0..2), SetId::FIRST, true);
     let Command::Run { run, .. } = first[0] else { panic!("{first:?}") };
     let finished = Report::Finished { run, ok: set(0..2), ko: Failures::new() };
-    let started = Report::Started { run };
+    let started = Report::Started { run, until: None };
     let nodes = Raise::Ok(set([0]));
     let before = walk.state().clone();
     let mut ids = counter();
@@ -34,7 +34,7 @@ fn reports_that_do_not_fit_are_refused_and_change_nothing() {
         (&finished, Illegal::NotStarted(run)),
         (&Report::TimedOut { run }, Illegal::NotStarted(run)),
         (&Report::Raised { run, nodes, set: None }, Illegal::NotStarted(run)),
-        (&Report::Started { run: RunId(9) }, Illegal::NotOpen(RunId(9))),
+        (&Report::Started { run: RunId(9), until: None }, Illegal::NotOpen(RunId(9))),
         (&Report::TimedOut { run: RunId(9) }, Illegal::NotOpen(RunId(9))),
     ] {
         assert_eq!(walk.apply(report, &mut ids), Err(why));
@@ -103,7 +103,7 @@ fn report_of(walk: &Walk, (which, kind, bits): &Choice) -> Option<Report> {
     }
     let (run, started) = *which.get(&open);
     Some(match kind % 8 {
-        _ if !started => Report::Started { run },
+        _ if !started => Report::Started { run, until: None },
         0..3 => Report::Finished { run, ok: some(*bits, 0).collect(), ko: ko() },
         3 => Report::TimedOut { run },
         4 => Report::Raised { run, nodes: Raise::Ko(ko()), set: None },

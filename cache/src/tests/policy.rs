@@ -171,6 +171,36 @@ async fn content_is_found_by_its_digest() {
 }
 
 #[tokio::test]
+async fn a_file_that_changed_is_held_to_the_content_it_must_have() {
+    let (_cached, cache) = cache(1000);
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("image");
+    let origin = format!("server://{}", path.display());
+    let wanted = |wid: &str| Request {
+        digest: Some(Digest::of(b"recorded")),
+        key: Key { origin: origin.clone(), ..request("", Priority::Recorded, wid).key },
+        ..request("", Priority::Recorded, wid)
+    };
+    let write = |content: &[u8], seconds: u64| {
+        fs::write(&path, content).unwrap();
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    };
+    write(b"recorded", 1);
+    drop(cache.get(&wanted("D-1"), &LocalFile::new(&path).await.unwrap()).await.unwrap());
+
+    write(b"recorded", 2);
+    let touched = cache.get(&wanted("D-2"), &LocalFile::new(&path).await.unwrap()).await;
+    assert_eq!(fs::read(touched.unwrap().path()).unwrap(), b"recorded");
+
+    write(b"RECORDED", 3);
+    let changed = cache.get(&wanted("D-3"), &LocalFile::new(&path).await.unwrap()).await;
+    let Err(CacheError::DigestMismatch { found, .. }) = changed else { panic!("{changed:?}") };
+    assert_eq!(found, Digest::of(b"RECORDED"));
+    assert_eq!(cache.used(), 0, "what is not as it must be is not kept");
+}
+
+#[tokio::test]
 async fn a_fetch_that_fails_leaves_nothing_behind() {
     let (directory, cache) = cache(1000);
     let whole = Memory::new([7; 95]);

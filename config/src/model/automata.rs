@@ -94,7 +94,7 @@ section! {
         kind ("type"): InstanceKind => mandatory(),
         /// Further attempts before the next way is taken.
         retries: u32 => default("0").check(Check::Range(0, 1000)),
-        /// Time limit of an attempt; 0 = none.
+        /// Time limit of an attempt; 0 = that of all its micro-steps together.
         timeout: Duration => default("0"),
         /// Nodes may leave the step before the others.
         raisable: bool => default("true"),
@@ -110,7 +110,7 @@ section! {
     pub struct Microstep {
         /// Which one.
         name: String => mandatory().check(Check::OneOf(MICROSTEPS)),
-        /// Time limit; 0 = none.
+        /// Time limit; 0 = an hour, or that of the boot for `wait_reboot`.
         timeout: Duration => default("0"),
         /// Further attempts.
         retries: u32 => default("0").check(Check::Range(0, 1000)),

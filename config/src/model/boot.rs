@@ -11,7 +11,7 @@ use std::{path::PathBuf, time::Duration};
 section! {
     /// What nodes boot.
     pub struct Boot {
-        /// Pause between a reboot and the first test whether a node is back.
+        /// How long a node that is back may stay without a proof that it was away; nobody waits for it otherwise.
         sleep_time_before_ping: Duration => default("20").check(Check::Range(0, LONGEST)),
         /// Program that installs the boot loader; run on the node.
         install_bootloader: PathBuf => mandatory().check(Check::File),

@@ -36,6 +36,9 @@ section! {
         automata: Automata => optional(),
         /// Time limits.
         timeouts: Timeouts => optional(),
+        /// What becomes of a node whose disk was written to when its deployment is cancelled.
+        /// One that is not in the deployment system then is switched off in any case.
+        after_cancel: AfterCancel => default("deployment_system"),
         /// Starting a kernel from the running one.
         kexec: Kexec => optional(),
         /// Boot profiles.
@@ -48,6 +51,16 @@ section! {
         arch: Arch => optional().later(),
         /// Further variables of every script and custom operation.
         custom_variables: BTreeMap<String, String> => optional().later(),
+    }
+}
+
+choice! {
+    /// What becomes of a node whose disk was written to when its deployment is cancelled.
+    pub enum AfterCancel {
+        /// It stays in the deployment system.
+        DeploymentSystem = "deployment_system",
+        /// It is switched off.
+        Off = "off",
     }
 }
 

@@ -53,8 +53,11 @@ section! {
         seed: u64 => default("1"),
         /// Chance of a fault per action of a node, in thousandths.
         faults: u32 => default("0").check(Check::Range(0, 1000)),
-        /// Typical time of a boot.
-        boot_time: Duration => default("60"),
+        /// Typical time of a boot through the firmware.
+        boot_time: Duration => default("60").check(Check::Range(1, 86_400)),
+        /// How many seconds pass for the nodes in one of the clock. The limits of steps stay
+        /// those of the clock.
+        speed: u32 => default("1").check(Check::Range(1, 1000)),
     }
 }
 

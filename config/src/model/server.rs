@@ -45,6 +45,8 @@ section! {
         hooks: Hooks => optional().later(),
         /// After this time without news an operation is forgotten.
         autoclean_threshold: Minutes => default("360").later(),
+        /// How long nodes may wait at a breakpoint to be continued or aborted; those that still wait then fail.
+        breakpoint_limit: Duration => default("604800").check(Check::Range(1, 31_536_000)),
         /// Programs that the service uses.
         external: External => optional(),
         /// Where the service keeps its state: journal, nodes, environments, statistics.
@@ -152,8 +154,10 @@ section! {
     pub struct RebootWindow {
         /// Nodes, over the whole service.
         size: u32 => default("50").check(Check::Range(1, 100_000)),
-        /// Pause before more of the window is taken.
+        /// Longest pause before more of the window is taken; there is none, it is taken as soon as there is room.
         sleep_time: Duration => default("10"),
+        /// How long a node and its BMC are left alone after a power action, whoever wants the next one; 0 = not at all. A stronger action follows at once where one was refused.
+        quiet_time: Duration => default("5").check(Check::Range(0, 3600)),
     }
 }
 

@@ -44,7 +44,9 @@ fn partition(local: &Local) -> String {
         }
         OsKind::Other => "\tchainloader +1".to_owned(),
     };
-    format!("\tset root=(hd{disk},{partition})\n{entry}")
+    // GRUB counts partitions from 1; the disk itself has no number.
+    let place = if *partition == 0 { format!("hd{disk}") } else { format!("hd{disk},{partition}") };
+    format!("\tset root=({place})\n{entry}")
 }
 
 /// Looks on every disk: the number of the disk that GRUB sees under UEFI is not

@@ -48,6 +48,8 @@ pub struct Member {
     pub name: String,
     /// Its address: its relay listens there.
     pub address: IpAddr,
+    /// Shell text that reads the stream there.
+    pub command: String,
 }
 
 /// What is to be sent, to whom.
@@ -55,8 +57,6 @@ pub struct Member {
 pub struct Broadcast {
     /// The file; a regular one.
     pub file: PathBuf,
-    /// Shell text that reads the stream on each node.
-    pub command: String,
     /// The nodes in the order of the pipeline.
     pub members: Vec<Member>,
     /// The server's listener as the nodes reach it.

@@ -118,7 +118,7 @@ impl<'a> Roster<'a> {
         for (place, index) in line.iter().enumerate() {
             let State::Joined { address, orders } = &self.states[*index] else { continue };
             let begin = Begin {
-                command: self.job.command.clone(),
+                command: self.job.members[*index].command.clone(),
                 total: self.feed.total(),
                 block: self.job.block,
                 ring: self.job.ring,
@@ -216,10 +216,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), [7; 2500]).unwrap();
         let address = std::net::Ipv4Addr::LOCALHOST.into();
-        let members = ["a", "b", "c"].map(|name| Member { name: name.into(), address });
+        let member = |name: &str| Member { name: name.into(), address, command: "cat".into() };
+        let members = ["a", "b", "c"].map(member);
         let job = Broadcast {
             file: file.path().to_owned(),
-            command: "cat".into(),
             members: members.into(),
             server: (address, 1).into(),
             deadline: Duration::from_secs(60),

@@ -53,8 +53,7 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let job = Broadcast {
             file,
-            command: command.to_owned(),
-            members: (0..members).map(member).collect(),
+            members: (0..members).map(|index| member(index, command)).collect(),
             server: listener.local_addr().unwrap(),
             deadline: PATIENCE,
             timing: Timing { beat: Duration::from_millis(200), ..Timing::default() },
@@ -131,9 +130,10 @@ impl Bed {
     }
 }
 
-pub(crate) fn member(index: usize) -> Member {
+pub(crate) fn member(index: usize, command: &str) -> Member {
     let last = u8::try_from(index + 2).unwrap();
-    Member { name: format!("node{index}"), address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)) }
+    let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+    Member { name: format!("node{index}"), address, command: command.to_owned() }
 }
 
 /// Bytes without a period that a block could hide in.

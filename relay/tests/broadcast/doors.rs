@@ -3,10 +3,10 @@
 use crate::bed::{BLOCK, Bed, relay};
 use relay::{
     frame::{self, PREAMBLE},
-    message::{Message, Secret, Ticket},
+    message::{Message, Secret, Ticket, Timing},
     source::Failure,
 };
-use std::{process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -64,6 +64,38 @@ async fn a_token_is_good_once_and_start_leaves_a_relay_behind() {
         })
         .await;
     assert_eq!(report.outcomes, vec![Ok(()), Ok(())]);
+}
+
+/// Two starts at once put the same relay into one place: the first runs on from a file whose name is
+/// another's by then.
+#[tokio::test]
+async fn a_relay_whose_file_was_replaced_starts_all_the_same() {
+    let program = Path::new(env!("CARGO_BIN_EXE_kadence-relay"));
+    let dir = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+    let copy = dir.path().join("relay");
+    std::fs::hard_link(program, &copy).unwrap();
+    let mut child = tokio::process::Command::new(&copy)
+        .arg("start")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::fs::remove_file(&copy).unwrap();
+    // Nobody listens there: that is what it must say, not that it cannot find itself.
+    let server = ([127, 0, 0, 1], 1).into();
+    let ticket = Ticket {
+        server,
+        token: Secret::random().unwrap(),
+        name: "n".into(),
+        listen: server.ip(),
+        timing: Timing::default(),
+    };
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&serde_json::to_vec(&ticket).unwrap()).await.unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("127.0.0.1:1: Connection refused"), "{said}");
 }
 
 #[tokio::test]

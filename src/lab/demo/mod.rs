@@ -9,7 +9,9 @@
 //! * `programs` – the service and its client, run in the namespace as a user would
 //! * `proof` – what a node says of itself, and what follows from it
 //! * `report` – the end, for people and as JSON
+//! * `breakdown` – where the time of a single node went, and what the service itself took
 
+mod breakdown;
 mod image;
 mod programs;
 mod proof;
@@ -19,7 +21,8 @@ mod stages;
 use super::{
     LabError, Numbers, Place, Reporter, cli::Shape, console, down, error::Context, qemu::NodeFiles,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
+use image::ImageKind;
 use report::Report;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,9 +38,9 @@ pub(super) struct DemoArgs {
     nodes: u8,
     #[command(flatten)]
     shape: Shape,
-    /// How the installed system is booted; without it as the configuration says.
-    #[arg(long, value_enum)]
-    boot: Option<BootWay>,
+    /// What is installed.
+    #[arg(long, value_enum, default_value = "tar")]
+    image: ImageKind,
     /// Write the report there.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -48,15 +51,10 @@ pub(super) struct DemoArgs {
     /// proved, which shows that the proof can fail.
     #[arg(long, value_name = "LIST", default_value = "", hide = true)]
     leave_in_deployment: Numbers,
-}
-
-/// How a node gets from the deployment system to the installed one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum BootWay {
-    /// Through its firmware.
-    Classical,
-    /// From kernel to kernel.
-    Kexec,
+    /// `kill -9` of the service when the deployment is in this step, and another start: the
+    /// deployment goes on.
+    #[arg(long, value_name = "STEP", hide = true)]
+    kill_service_in: Option<String>,
 }
 
 /// Runs the demonstration in `place`. The code is 0 only if every node is proved.
@@ -75,6 +73,7 @@ pub(super) async fn run(
     };
     let interrupted = matches!(ended, Err(LabError::Interrupted { .. }));
     report.conclude(ended);
+    breakdown::add(place, &mut report).await;
     if report.is_well() {
         forget_logs(place)?;
     } else {

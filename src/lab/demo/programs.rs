@@ -1,7 +1,7 @@
 //! The service and its client, run in the namespace as a user would.
 
 use super::super::{LabError, Place, error::Context, inside, process::not_started};
-use crate::client::Outcome;
+use crate::{client::Outcome, types::Poll};
 use std::{
     ffi::OsString,
     fs::File,
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     time::{sleep, timeout},
 };
@@ -19,8 +20,8 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two questions whether it answers yet.
 const READY_PAUSE: Duration = Duration::from_millis(300);
 /// An operation ends within this time: all timeouts of the lab's configuration, with their retries,
-/// are 80 minutes together.
-const OPERATION_LIMIT: Duration = Duration::from_secs(90 * 60);
+/// are three hours together.
+const OPERATION_LIMIT: Duration = Duration::from_secs(180 * 60);
 /// Lines of the service's log that are told when it does not start.
 const LAST_WORDS: usize = 5;
 
@@ -41,9 +42,11 @@ fn kadence(place: &Place, words: &[OsString]) -> Command {
 
 /// Starts `kadence serve` and waits until it answers. It outlives this process: whoever takes the
 /// lab down ends it with all else in the namespace.
-pub(super) async fn serve(place: &Place, config: &Path) -> Result<(), LabError> {
+pub(super) async fn serve(place: &Place, config: &Path) -> Result<Child, LabError> {
     let log = service_log(place);
-    let file = File::create(&log).context(|| format!("writing {}", log.display()))?;
+    // One that is started again adds to what the first one said.
+    let file = File::options().create(true).append(true).open(&log);
+    let file = file.context(|| format!("writing {}", log.display()))?;
     let words = ["serve".into(), "--config-dir".into(), config.into()];
     let mut service = kadence(place, &words)
         .stdout(file.try_clone().context(|| format!("writing {}", log.display()))?)
@@ -54,10 +57,55 @@ pub(super) async fn serve(place: &Place, config: &Path) -> Result<(), LabError> 
         ready = timeout(READY_LIMIT, answers(place)) => ready,
         _ = service.wait() => Ok(Err(LabError::Service { said: last_words(&log), log: log.clone() })),
     };
-    ready.map_err(|_| LabError::Deadline {
-        what: "the start of the service".into(),
-        limit: READY_LIMIT,
-    })?
+    let late =
+        |_| LabError::Deadline { what: "the start of the service".into(), limit: READY_LIMIT };
+    ready.map_err(late)??;
+    Ok(service)
+}
+
+/// `kill -9` of the service once its deployment is in `step`, and another start.
+pub(super) async fn kill_in(
+    place: &Place,
+    config: &Path,
+    mut service: Child,
+    step: &str,
+) -> Result<(), LabError> {
+    until_in(place, step).await?;
+    service.kill().await.context(|| "killing the service".into())?;
+    serve(place, config).await.map(drop)
+}
+
+/// Waits until the messages of the deployment name `step`.
+async fn until_in(place: &Place, step: &str) -> Result<(), LabError> {
+    let wid = loop {
+        let mut asking = kadence(place, &["operations".into(), "--json".into()]);
+        let asked = asking.stderr(Stdio::null()).output().await;
+        let asked = asked.map_err(|e| not_started("kadence operations", e))?;
+        let polls: Vec<Poll> = serde_json::from_slice(&asked.stdout).unwrap_or_default();
+        match polls.into_iter().map(|poll| poll.wid).find(|wid| wid.starts_with('D')) {
+            Some(wid) => break wid,
+            None => sleep(READY_PAUSE).await,
+        }
+    };
+    let mut reading = kadence(place, &["logs".into(), wid.into(), "--follow".into()]);
+    let mut reader = reading
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| not_started("kadence logs", e))?;
+    let unread = || std::io::Error::other("it has no output");
+    let stdout = reader.stdout.take().ok_or_else(unread).context(|| "reading messages".into())?;
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await.context(|| "reading messages".into())? {
+        if line.contains(step) {
+            return Ok(());
+        }
+    }
+    Err(LabError::Argument {
+        what: "step to kill the service in",
+        value: step.into(),
+        reason: "the deployment was never in it".into(),
+    })
 }
 
 /// Waits until the service answers.

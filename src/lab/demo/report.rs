@@ -2,6 +2,7 @@
 
 use super::{
     super::{LabError, Reporter, error::Context},
+    breakdown::{self, OwnTime},
     image::Image,
     proof::Proof,
 };
@@ -22,6 +23,9 @@ pub(super) struct Report {
     pub(super) proof: BTreeMap<String, Proof>,
     /// Node → step → seconds.
     pub(super) seconds: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Seconds that the service itself took, where there is one node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service: Option<OwnTime>,
     /// What was installed.
     pub(super) image: Option<Image>,
     /// Did the nodes run on hardware virtualisation?
@@ -56,8 +60,14 @@ impl Report {
         self.error.is_none() && self.ko.is_empty() && !self.ok.is_empty()
     }
 
-    /// Tells what is not as it should be.
+    /// Tells what is not as it should be, and where the time of a single node went.
     pub(super) fn tell(&self, say: Reporter<'_>) {
+        if let (Some(own), [node]) = (&self.service, self.nodes.as_slice()) {
+            let seconds = self.seconds.get(node).cloned().unwrap_or_default();
+            for line in breakdown::text(&seconds, own) {
+                say(&line);
+            }
+        }
         for (node, reason) in &self.ko {
             say(&format!("{node} is not proved: {reason}"));
         }

@@ -2,10 +2,10 @@
 
 use super::{
     super::{Accel, Guest, LabError, Place, Plan, Reporter, probe_accel, up, write_config},
-    BootWay, DemoArgs,
+    DemoArgs,
     image::Image,
     line,
-    programs::{operate, serve},
+    programs::{kill_in, operate, serve},
     proof::{Expected, Proof, prove},
     report::Report,
 };
@@ -14,11 +14,6 @@ use std::{ffi::OsString, path::Path, time::Instant};
 
 /// Nodes that are asked at once: each costs an `ssh` process.
 const PROOFS_AT_ONCE: usize = 16;
-/// The ways of `--boot kexec`, as `--force-steps` takes them: those of the lab's configuration
-/// with another last step, without fallback, so that it is this way that is shown.
-const KEXEC_WAYS: &str =
-    "SetDeploymentEnv|Untrusted:1:600&BroadcastEnv|Kascade:1:900&BootNewEnv|Kexec:0:600";
-
 /// Does everything but taking down; what becomes known goes to `report` at once.
 pub(super) async fn run(
     place: &Place,
@@ -27,7 +22,7 @@ pub(super) async fn run(
     say: Reporter<'_>,
 ) -> Result<(), LabError> {
     let start = Instant::now();
-    let image = Image::find().await?;
+    let image = Image::find(args.image).await?;
     stage(report, "image", start, say, &format!("image {}, sha256 {}", image.name, image.sha256));
     report.image = Some(image.clone());
 
@@ -50,12 +45,19 @@ pub(super) async fn run(
     let start = Instant::now();
     let config = place.at("config");
     write_config(place, &plan, &config).await?;
-    serve(place, &config).await?;
+    let service = serve(place, &config).await?;
     stage(report, "service", start, say, "the service runs and answers");
 
     let token = uuid::Uuid::new_v4().to_string();
     let start = Instant::now();
-    install(place, &plan, args, &image, &token, report).await?;
+    let killed = async {
+        match &args.kill_service_in {
+            Some(step) => kill_in(place, &config, service, step).await,
+            None => Ok(()),
+        }
+    };
+    let installed = install(place, &plan, args, &image, &token, report);
+    tokio::try_join!(installed, killed)?;
     stage(report, "deploy", start, say, "the nodes are through");
 
     let start = Instant::now();
@@ -95,7 +97,7 @@ async fn install(
     }
     let description = image.describe(&place.at("config/demo"), token).await?;
     let key = place.user_key().with_extension("pub");
-    let outcome = operate(place, &deploy(&description, &key, args.boot), &names(&nodes)).await?;
+    let outcome = operate(place, &deploy(&description, &key), &names(&nodes)).await?;
     report.wid = Some(outcome.wid);
     report.seconds = outcome.seconds;
     report.ko.extend(outcome.ko);
@@ -103,16 +105,9 @@ async fn install(
 }
 
 /// The words of `kadence deploy`.
-fn deploy(description: &Path, key: &Path, boot: Option<BootWay>) -> Vec<OsString> {
-    let mut words: Vec<OsString> =
-        vec!["deploy".into(), "-a".into(), description.into(), "-k".into()];
-    words.push(format!("server://{}", key.display()).into());
-    match boot {
-        None => {}
-        Some(BootWay::Classical) => words.push("--no-kexec".into()),
-        Some(BootWay::Kexec) => words.extend(["--force-steps".into(), KEXEC_WAYS.into()]),
-    }
-    words
+fn deploy(description: &Path, key: &Path) -> Vec<OsString> {
+    let key = format!("server://{}", key.display());
+    vec!["deploy".into(), "-a".into(), description.into(), "-k".into(), key.into()]
 }
 
 /// Proves every node that has not failed yet.

@@ -5,11 +5,9 @@
 //! | [`ssh`] | [`Shell`](super::Shell) | libssh2: one connection per node, kept |
 //! | [`power`] | [`Power`](super::Power) | the site's commands, IPMI, Redfish |
 //! | [`presence`] | [`Presence`](super::Presence) | TCP, and what the boot servers see |
-//! | [`profiles`] | [`BootProfiles`](super::BootProfiles) | the netboot crate |
 //! | [`transfer`] | [`Transfer`](super::Transfer) | the relay, from node to node |
 
 pub mod power;
 pub mod presence;
-pub mod profiles;
 pub mod ssh;
 pub mod transfer;

@@ -106,13 +106,15 @@ impl Presence for PresenceHub {
 mod tests {
     use super::*;
     use crate::platform::{Witness, real::ssh::sshd::node};
-    use std::time::SystemTime;
-    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::{
+        net::{TcpListener, TcpSocket},
+        time::Instant,
+    };
 
     const LONG: Duration = Duration::from_secs(60);
 
     fn sighting(node: &str, what: &str, second: u64) -> Sighting {
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        let at = Instant::now() + Duration::from_secs(second);
         Sighting { node: node.into(), witness: Witness::Tftp, what: what.into(), at }
     }
 

@@ -7,10 +7,17 @@ use std::process::{Command, Stdio};
 use super::*;
 
 /// Names the directory for the child; without it the child's part does nothing.
-const DIRECTORY: &str = "KADENCE_TEST_STORE";
+pub(super) const DIRECTORY: &str = "KADENCE_TEST_STORE";
 
-/// Workflows that the child journals at once.
-const WORKFLOWS: u64 = 8;
+/// Workflows that the child journals at once; 8 if it is not said.
+pub(super) const WORKFLOWS: &str = "KADENCE_TEST_WORKFLOWS";
+
+/// Commits after which each workflow of the child ends; without it, never.
+pub(super) const COMMITS: &str = "KADENCE_TEST_COMMITS";
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
 
 /// Not a test by itself: what the process that is killed does. Each commit that
 /// was acknowledged is written out as `workflow number`.
@@ -21,14 +28,15 @@ fn child() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = Arc::new(SledStore::open(directory).unwrap());
+        let store = Arc::new(EmbeddedStore::open(directory).unwrap());
         let mut tasks = JoinSet::new();
-        for workflow in 0..WORKFLOWS {
+        let commits = setting(COMMITS).unwrap_or(u64::MAX);
+        for workflow in 0..setting(WORKFLOWS).unwrap_or(8) {
             let store = Arc::clone(&store);
             tasks.spawn(async move {
                 let id = format!("D-{workflow}");
                 let mut last = store.journal(&id, 0, usize::MAX).await.unwrap().len() as u64;
-                loop {
+                for _ in 0..commits {
                     last += 1;
                     let change = Change::new()
                         .append(&id, last, body(last))
@@ -76,7 +84,7 @@ async fn a_killed_process_loses_nothing_acknowledged() {
     let mut acked = BTreeMap::new();
     for lines in [1, 40, 173, 300, 77, 500] {
         run_and_kill(&directory, lines, &mut acked);
-        let store = SledStore::open(directory.path()).unwrap();
+        let store = EmbeddedStore::open(directory.path()).unwrap();
         for (workflow, last) in &acked {
             let id = format!("D-{workflow}");
             let journal = store.journal(&id, 0, usize::MAX).await.unwrap();

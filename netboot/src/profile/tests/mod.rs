@@ -53,6 +53,15 @@ fn case(name: &str) -> Boot {
     }
 }
 
+/// GRUB counts partitions from 1: `(hd0,0)` is none, and its boot would end in an error.
+#[test]
+fn grub_names_the_disk_itself_without_a_partition() {
+    let Boot::Local(disk) = local(OsKind::Other) else { unreachable!() };
+    let disk = Boot::Local(Local { disk: 1, partition: 0, ..disk });
+    let text = factory(Method::GrubPxe, Transport::Tftp, Firmware::Bios).render(&disk, "").unwrap();
+    assert!(text.contains("set root=(hd1)\n\tchainloader +1"), "{text}");
+}
+
 #[test]
 fn every_combination_has_its_text() {
     for (method, transport, name, header, text) in TEXTS {

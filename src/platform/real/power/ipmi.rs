@@ -1,6 +1,6 @@
 //! IPMI 2.0 over LAN, by `ipmitool`.
 
-use super::{Order, place, process};
+use super::{Order, process};
 use crate::{
     nodes::Bmc,
     platform::{PowerError, PowerState},
@@ -38,7 +38,7 @@ pub(super) async fn order(bmc: &Bmc, order: Order, deadline: Duration) -> Result
 
 async fn chassis_power(bmc: &Bmc, verb: &str, deadline: Duration) -> Result<String, PowerError> {
     let start = Instant::now();
-    let silent = || PowerError::Silent { address: place(bmc), after: start.elapsed() };
+    let silent = || PowerError::Silent { address: bmc.place(), after: start.elapsed() };
     // ipmitool would ask for a password it cannot read.
     if let Err(error) = tokio::fs::metadata(&bmc.password_file).await {
         return Err(PowerError::Refused(format!(
@@ -62,7 +62,7 @@ async fn chassis_power(bmc: &Bmc, verb: &str, deadline: Duration) -> Result<Stri
         Ok(Some(ended)) if ended.status == 0 => Ok(ended.stdout),
         Ok(Some(ended)) => match ended.stderr {
             said if is_credentials(&said) => {
-                Err(PowerError::Credentials { address: place(bmc), user: bmc.user.clone() })
+                Err(PowerError::Credentials { address: bmc.place(), user: bmc.user.clone() })
             }
             said if said.contains("Unable to establish IPMI v2") => Err(silent()),
             said => Err(refused(bmc, &said)),
@@ -80,5 +80,5 @@ fn is_credentials(said: &str) -> bool {
 
 fn refused(bmc: &Bmc, said: &str) -> PowerError {
     let line = said.lines().last().unwrap_or("no message");
-    PowerError::Refused(format!("the BMC at {} said: {line}", place(bmc)))
+    PowerError::Refused(format!("the BMC at {} said: {line}", bmc.place()))
 }

@@ -10,11 +10,12 @@
 //! | `power_off` | ACPI | off | off |
 //!
 //! The state is read before acting, and nothing is sent to a machine that is as
-//! ordered; it is read again until the order has taken effect. One action at a time
-//! per BMC.
+//! ordered; it is read again until the order has taken effect. A BMC that was silent is
+//! not asked again with more force ([`line`]).
 
 mod commands;
 mod ipmi;
+mod line;
 mod process;
 mod redfish;
 
@@ -28,13 +29,9 @@ use crate::{
     nodes::{Bmc, BmcDriver, Node},
     platform::{Level, Power, PowerAction, PowerError, PowerState},
 };
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use line::Lines;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Default time for an order to take effect.
 pub const SETTLE: Duration = Duration::from_secs(15);
@@ -62,8 +59,7 @@ pub struct RealPower {
     commands: CommandTable,
     settle: Duration,
     redfish: redfish::Redfish,
-    /// By BMC address (node name where there is none); whoever holds one acts.
-    lines: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    lines: Lines,
 }
 
 impl fmt::Debug for RealPower {
@@ -80,7 +76,7 @@ impl RealPower {
     /// When the HTTP client cannot be made.
     pub fn new(commands: CommandTable, settle: Duration) -> Result<Self, ClientError> {
         let redfish = redfish::Redfish::new()?;
-        Ok(Self { commands, settle, redfish, lines: Mutex::default() })
+        Ok(Self { commands, settle, redfish, lines: Lines::default() })
     }
 
     async fn read(&self, bmc: &Bmc, end: Instant) -> Result<PowerState, PowerError> {
@@ -210,8 +206,8 @@ impl RealPower {
         }
     }
 
-    /// Waits for the node's line and runs `action` in it, all within `deadline`.
-    async fn act_in_line(
+    /// Does `action` by whatever the node has for it, within `deadline`.
+    async fn act_somehow(
         &self,
         node: &Node,
         action: PowerAction,
@@ -226,16 +222,17 @@ impl RealPower {
         if template.is_none() && by_driver.is_none() {
             return Err(not_provided(action, level));
         }
-        let address = node.bmc.as_ref().map_or_else(|| node.name.clone(), place);
-        let line = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(lines.entry(address.clone()).or_default())
-        };
-        let busy = |_| PowerError::Busy { address, after: deadline };
-        let _turn = timeout(deadline, line.lock()).await.map_err(busy)?;
+        let address = node.bmc.as_ref().map_or_else(|| node.name.clone(), Bmc::place);
         match (template, by_driver) {
             (Some(template), _) => self.act_by_command(node, action, template, end).await,
-            (None, Some(bmc)) => self.act_by_driver(node, bmc, action, level, end).await,
+            (None, Some(bmc)) => {
+                if let Some(silent) = self.lines.silence(&address, level) {
+                    return Err(silent);
+                }
+                let acted = self.act_by_driver(node, bmc, action, level, end).await;
+                self.lines.answered(&address, level, &acted);
+                acted
+            }
             (None, None) => Err(not_provided(action, level)),
         }
     }
@@ -248,7 +245,11 @@ impl Power for RealPower {
         if (self.commands)(node).power_status.is_none() && node.bmc.is_none() {
             return Err(PowerError::Refused("power_status command is not provided".into()));
         }
-        self.observe(node, end).await?.ok_or_else(|| {
+        let observed = self.observe(node, end).await;
+        if let Some(bmc) = &node.bmc {
+            self.lines.answered(&bmc.place(), Level::Soft, &observed);
+        }
+        observed?.ok_or_else(|| {
             PowerError::Refused(format!(
                 "the power_status command of {} says neither on nor off",
                 node.name
@@ -270,7 +271,7 @@ impl Power for RealPower {
         level: Level,
         deadline: Duration,
     ) -> Result<(), PowerError> {
-        self.act_in_line(node, action, level, deadline.min(FOREVER)).await
+        self.act_somehow(node, action, level, deadline.min(FOREVER)).await
     }
 }
 
@@ -289,14 +290,4 @@ fn not_provided(action: PowerAction, level: Level) -> PowerError {
 
 fn left(end: Instant) -> Duration {
     end.saturating_duration_since(Instant::now())
-}
-
-/// A BMC, for people: its address, with the port where one is set, and without the
-/// user and password that someone may have put before an `@`.
-fn place(bmc: &Bmc) -> String {
-    let address = bmc.address.rsplit('@').next().unwrap_or_default();
-    match bmc.port {
-        Some(port) => format!("{address} port {port}"),
-        None => address.to_owned(),
-    }
 }

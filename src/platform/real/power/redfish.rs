@@ -1,6 +1,6 @@
 //! Redfish (DMTF DSP0266), as far as power goes.
 
-use super::{Order, place};
+use super::Order;
 use crate::{
     nodes::Bmc,
     platform::{PowerError, PowerState},
@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
+/// For a connection: BMCs are near, and one without power does not even refuse.
+const CONNECT: Duration = Duration::from_secs(5);
+/// For one answer: some BMCs need ten seconds to put a system together.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Most bytes read of an answer; systems have some kilobytes.
 const ANSWER: usize = 1 << 20;
 /// Most characters of a BMC's message that an error repeats.
@@ -39,6 +43,8 @@ impl Redfish {
             .tls_danger_accept_invalid_certs(true)
             .redirect(Policy::none())
             .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(PATIENCE)
             .build()?;
         Ok(Self { client })
     }
@@ -100,7 +106,7 @@ impl Redfish {
         let base = base(bmc).ok_or_else(|| {
             PowerError::Refused(format!(
                 "bmc.address `{}` is neither a host name nor an http(s) address without a user",
-                place(bmc)
+                bmc.place()
             ))
         })?;
         let call = Call { client: &self.client, bmc, base, password, start };
@@ -202,7 +208,7 @@ impl Call<'_> {
         let body = self.body(&mut answer).await?;
         if status == StatusCode::UNAUTHORIZED {
             let user = self.bmc.user.clone();
-            return Err(PowerError::Credentials { address: place(self.bmc), user });
+            return Err(PowerError::Credentials { address: self.bmc.place(), user });
         }
         if status.is_success() {
             return Ok(body);
@@ -224,17 +230,17 @@ impl Call<'_> {
 
     /// No answer. Its text is not shown: it may hold the address with a user.
     fn lost(&self, error: &reqwest::Error) -> PowerError {
-        tracing::debug!(bmc = place(self.bmc), connect = error.is_connect(), "no Redfish answer");
+        tracing::debug!(bmc = self.bmc.place(), connect = error.is_connect(), "no Redfish answer");
         self.silent()
     }
 
     fn silent(&self) -> PowerError {
-        PowerError::Silent { address: place(self.bmc), after: self.start.elapsed() }
+        PowerError::Silent { address: self.bmc.place(), after: self.start.elapsed() }
     }
 
     fn refused(&self, said: &str) -> PowerError {
         let said: String = said.trim().chars().take(MESSAGE).collect();
-        PowerError::Refused(format!("the BMC at {} said: {said}", place(self.bmc)))
+        PowerError::Refused(format!("the BMC at {} said: {said}", self.bmc.place()))
     }
 }
 

@@ -18,7 +18,7 @@ mod tests;
 
 use crate::{
     nodes::Node,
-    platform::{Command, Output, Shell, ShellError},
+    platform::{Command, Output, Shell, ShellError, shell::within_deadline},
 };
 use exec::{Failure, Feed};
 use link::{Link, LoginError};
@@ -158,7 +158,7 @@ impl Ssh {
     ) -> Result<(Option<Link>, Result<Output, Failure>), String> {
         let socket = link.socket().map_err(|error| error.to_string())?;
         let (text, input, limit) =
-            (command.text.clone(), command.input.clone(), command.output_limit);
+            (command.errand.in_turn(), command.input.clone(), command.output_limit);
         let work = move || match Feed::open(&input) {
             Err(why) => (Some(link), Err(Failure::Input(why))),
             Ok(feed) => {
@@ -192,11 +192,7 @@ impl Ssh {
 #[async_trait::async_trait]
 impl Shell for Ssh {
     async fn run(&self, node: &Node, command: &Command) -> Result<Output, ShellError> {
-        tokio::time::timeout(command.deadline, self.run_in_line(node, command))
-            .await
-            .unwrap_or_else(|_| {
-                Err(ShellError::Deadline { node: node.name.clone(), after: command.deadline })
-            })
+        within_deadline(node, command, self.run_in_line(node, command)).await
     }
 
     async fn forget(&self, node: &Node) {

@@ -1,3 +1,5 @@
+mod lab;
+
 use super::{
     Ssh, SshOptions,
     sshd::{Sshd, node},
@@ -13,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(700);
 const LIMIT: usize = 64 << 20;
 
 fn command(text: &str) -> Command {
-    Command { text: text.into(), input: Input::Empty, deadline: LONG, output_limit: LIMIT }
+    Command { errand: text.into(), input: Input::Empty, deadline: LONG, output_limit: LIMIT }
 }
 
 async fn ok(shell: &Ssh, text: &str) -> Output {

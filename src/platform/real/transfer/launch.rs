@@ -2,7 +2,7 @@
 
 use crate::{
     nodes::Node,
-    platform::{Command, Input, Output, Shell},
+    platform::{Command, Input, Output, Shell, errand::quote},
 };
 use relay::{message::Ticket, start};
 use sha2::{Digest, Sha256};
@@ -118,21 +118,16 @@ impl Launcher<'_> {
     /// Runs a script with what it is to know: version, digest, and the folders.
     async fn run(&self, node: &Node, script: &str, input: Input) -> Result<Output, String> {
         let digest = self.program.digest.as_deref().unwrap_or("none");
-        let folders: Vec<String> = self.folders.iter().map(|folder| quoted(folder)).collect();
+        let folders: Vec<String> = self.folders.iter().map(|folder| quote(folder)).collect();
         let text = format!(
             "version={}\ndigest={digest}\nset -- {}{script}",
-            quoted(&start::version()),
+            quote(&start::version()),
             folders.join(" "),
         );
         let (deadline, output_limit) = (self.deadline, OUTPUT);
-        let command = Command { text, input, deadline, output_limit };
+        let command = Command { errand: text.into(), input, deadline, output_limit };
         self.shell.run(node, &command).await.map_err(|error| error.to_string())
     }
-}
-
-/// One word for a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Status 0, or what the command said.

@@ -6,10 +6,7 @@
 
 mod launch;
 
-use crate::{
-    nodes::Node,
-    platform::{Progress, Shell, Transfer, TransferError, TransferJob},
-};
+use crate::platform::{Errand, Progress, Receiver, Shell, Transfer, TransferError, TransferJob};
 use launch::{Launcher, Program};
 use relay::{
     message::Timing,
@@ -84,8 +81,7 @@ impl RelayTransfer {
         let total = tokio::fs::metadata(&job.file).await.map_or(0, |file| file.len());
         let broadcast = Broadcast {
             file: job.file.clone(),
-            command: job.command.clone(),
-            members: job.nodes.iter().map(|node| member(node)).collect(),
+            members: job.receivers.iter().map(member).collect(),
             server: SocketAddr::new(settings.advertised, port),
             deadline: job.deadline,
             timing: settings.timing,
@@ -98,7 +94,7 @@ impl RelayTransfer {
             folders: &settings.folders,
             deadline: settings.timing.join.min(job.deadline),
         };
-        let launch = |index: usize, ticket| launcher.launch(&job.nodes[index], ticket);
+        let launch = |index: usize, ticket| launcher.launch(&job.receivers[index].node, ticket);
         let told = |node, written| progress(Progress { node, written, total });
         source::broadcast(listener, &broadcast, launch, &told)
             .await
@@ -112,8 +108,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, TransferError> {
     })
 }
 
-fn member(node: &Node) -> Member {
-    Member { name: node.name.clone(), address: node.address.into() }
+fn member(Receiver { node, errand }: &Receiver) -> Member {
+    Member { name: node.name.clone(), address: node.address.into(), command: errand.in_turn() }
 }
 
 #[async_trait::async_trait]
@@ -123,12 +119,14 @@ impl Transfer for RelayTransfer {
         job: &TransferJob,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> BTreeMap<String, Result<(), TransferError>> {
-        let names = job.nodes.iter().map(|node| node.name.clone());
+        let names = job.receivers.iter().map(|one| one.node.name.clone());
         match Box::pin(self.attempt(job, progress)).await {
             Ok(report) => {
                 tracing::info!(file = %job.file.display(), sent = report.sent, "broadcast ended");
-                let results = report.outcomes.into_iter();
-                names.zip(results.map(|result| result.map_err(|why| error(job, why)))).collect()
+                let results = report.outcomes.into_iter().zip(&job.receivers);
+                let results =
+                    results.map(|(result, one)| result.map_err(|why| error(&one.errand, why)));
+                names.zip(results).collect()
             }
             Err(error) => names.map(|name| (name, Err(error.clone()))).collect(),
         }
@@ -136,14 +134,14 @@ impl Transfer for RelayTransfer {
 }
 
 /// A node's failure in the terms of the port.
-fn error(job: &TransferJob, failure: Failure) -> TransferError {
+fn error(errand: &Errand, failure: Failure) -> TransferError {
     match failure {
         Failure::Launch(_) | Failure::Absent { .. } => TransferError::Start(failure.to_string()),
         Failure::Gone { .. } | Failure::Stream(_) | Failure::Failed(_) | Failure::Short { .. } => {
             TransferError::Stream(failure.to_string())
         }
         Failure::Command { status, stderr } => {
-            TransferError::Command { command: job.command.clone(), status, stderr }
+            TransferError::Command { command: errand.bare().text(), status, stderr }
         }
         Failure::Digest { expected, got } => TransferError::Digest { expected, got },
         Failure::Deadline(after) => TransferError::Deadline(after),

@@ -1,18 +1,16 @@
 //! Broadcasts over a shell that runs commands on this machine, each node with an address
 //! of its own on loopback. The relays are real.
 
+mod program;
+
 use super::*;
 use crate::{
-    nodes::Firmware,
+    nodes::{Firmware, Node},
     platform::{Command, Input, Output, ShellError},
 };
+use program::program;
 use std::{
-    fs,
-    net::Ipv4Addr,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Stdio,
-    sync::{Mutex, OnceLock},
+    fs, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, process::Stdio, sync::Mutex,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -23,23 +21,6 @@ use tokio::{
 
 /// Nothing here takes so long, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// The relay built from this workspace, beside the test's own program.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let target = test.ancestors().nth(3).unwrap();
-        let built = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--offline", "-p", "relay", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        target.join("debug/kadence-relay")
-    })
-}
 
 /// `sh -c` on this machine, with the node's index in `$NODE` and `$OUT` its own path.
 struct LocalShell {
@@ -55,7 +36,7 @@ struct LocalShell {
 impl Shell for LocalShell {
     async fn run(&self, node: &Node, command: &Command) -> Result<Output, ShellError> {
         let mut child = tokio::process::Command::new("/bin/sh")
-            .args(["-c", &command.text])
+            .args(["-c", &command.errand.text()])
             .env("PATH", &self.path)
             .env("OUT", self.dir.join(node.short()))
             .env("NODE", node.short())
@@ -135,8 +116,9 @@ impl Bed {
     fn job(&self, nodes: usize, command: &str) -> TransferJob {
         TransferJob {
             file: self.dir.path().join("image"),
-            nodes: (0..nodes).map(node).collect(),
-            command: command.to_owned(),
+            receivers: (0..nodes)
+                .map(|index| Receiver { node: node(index), errand: command.into() })
+                .collect(),
             deadline: PATIENCE,
         }
     }
@@ -174,7 +156,7 @@ async fn the_relay_is_sent_where_it_is_missing_and_used_where_it_is() {
     };
     for round in 0..2 {
         let results = bed.transfer.broadcast(&job, &progress).await;
-        for node in &job.nodes {
+        for Receiver { node, .. } in &job.receivers {
             assert_eq!(results[&node.name], Ok(()), "round {round}");
             bed.assert_received(node);
             fs::remove_file(bed.dir.path().join(node.short())).unwrap();
@@ -202,8 +184,8 @@ async fn an_installed_relay_of_this_version_is_used() {
     });
     let job = bed.job(1, SAVE);
     let results = bed.transfer.broadcast(&job, &|_| {}).await;
-    assert_eq!(results[&job.nodes[0].name], Ok(()));
-    bed.assert_received(&job.nodes[0]);
+    assert_eq!(results[&job.receivers[0].node.name], Ok(()));
+    bed.assert_received(&job.receivers[0].node);
     assert_eq!(bed.sent(), 0);
 }
 
@@ -246,7 +228,7 @@ async fn failures_come_in_the_terms_of_the_port() {
     let failed = TransferError::Command { command: command.to_owned(), status: 3, stderr };
     assert_eq!(results["n0.example.org"], Err(failed));
     assert_eq!(results["n1.example.org"], Ok(()));
-    bed.assert_received(&job.nodes[1]);
+    bed.assert_received(&job.receivers[1].node);
 
     let short = error_of(&bed, &bed.job(1, "exec head -c 9 > /dev/null")).await;
     assert!(matches!(&short, TransferError::Stream(why) if why.contains("5000011")), "{short}");
@@ -264,13 +246,15 @@ async fn failures_come_in_the_terms_of_the_port() {
 #[tokio::test]
 async fn dropping_the_call_ends_relays_and_commands() {
     let bed = Bed::new();
-    let job = bed.job(2, r#"echo $$ > "$OUT"; cat > /dev/null; exec sleep 600"#);
+    let mut job = bed.job(2, r#"echo $$ > "$OUT"; cat > /dev/null; exec sleep 600"#);
+    // A node that cannot take part ends the wait with its reason.
+    job.deadline = PATIENCE / 3;
     let pid = |node: &Node| {
         let text = fs::read_to_string(bed.dir.path().join(node.short())).ok()?;
         text.strip_suffix('\n')?.parse::<u32>().ok()
     };
     let running = async {
-        while job.nodes.iter().any(|node| pid(node).is_none()) {
+        while job.receivers.iter().any(|one| pid(&one.node).is_none()) {
             sleep(Duration::from_millis(10)).await;
         }
     };
@@ -278,7 +262,7 @@ async fn dropping_the_call_ends_relays_and_commands() {
         results = bed.transfer.broadcast(&job, &|_| {}) => panic!("it ended: {results:?}"),
         done = timeout(PATIENCE, running) => done.unwrap(),
     }
-    for node in &job.nodes {
+    for Receiver { node, .. } in &job.receivers {
         let stat = format!("/proc/{}/stat", pid(node).unwrap());
         // A corpse that its new parent has not buried is as good as gone.
         let lives = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));

@@ -129,16 +129,3 @@ async fn a_status_command_verifies_where_it_can_be_read() {
         assert!(power.status(&n1, LONG).await.is_err());
     }
 }
-
-#[tokio::test]
-async fn a_second_action_waits_for_the_first() {
-    let folder = folder();
-    let alone = format!("mkdir {0}/line && sleep 0.05 && rmdir {0}/line", folder.path().display());
-    let power = with(Commands { reboot: at(Level::Soft, alone), ..Commands::default() }, SETTLE);
-    let n1 = node("n1", [127, 0, 8, 1]);
-    let all = futures_util::future::join_all(
-        (0..5).map(|_| power.act(&n1, PowerAction::Reboot, Level::Soft, LONG)),
-    )
-    .await;
-    assert!(all.iter().all(Result::is_ok), "{all:?}");
-}

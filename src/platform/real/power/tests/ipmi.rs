@@ -1,10 +1,9 @@
 use super::{
-    super::place,
-    bmc::{Emulator, USER, with_bmc},
+    bmc::{Emulator, with_bmc},
+    ipmi_sim::USER,
     *,
 };
 use crate::nodes::BmcDriver;
-use futures_util::future::join_all;
 use std::net::UdpSocket;
 
 #[tokio::test]
@@ -22,7 +21,7 @@ async fn a_wrong_password_is_told_and_not_shown() {
     sim.wrong_password();
     let error = with(Commands::default(), SETTLE).status(&sim.node, LONG).await.expect_err("wrong");
     let bmc = sim.node.bmc.as_ref().expect("a BMC");
-    assert_eq!(error, PowerError::Credentials { address: place(bmc), user: USER.into() });
+    assert_eq!(error, PowerError::Credentials { address: bmc.place(), user: USER.into() });
     let mut stranger = sim.node.clone();
     stranger.bmc.as_mut().expect("a BMC").user = "stranger".into();
     let error =
@@ -73,16 +72,6 @@ async fn an_order_without_effect_is_an_error() {
 }
 
 #[tokio::test]
-async fn one_action_at_a_time() {
-    let sim = Emulator::ipmi("127.0.8.15").await;
-    let power = with(Commands::default(), LONG);
-    let all =
-        join_all((0..6).map(|_| power.act(&sim.node, PowerAction::On, Level::Hard, LONG))).await;
-    assert!(all.iter().all(Result::is_ok), "{all:?}");
-    assert_eq!(sim.lines("log"), ["start"], "the others found it on");
-}
-
-#[tokio::test]
 async fn site_commands_win_and_are_checked_by_the_bmc() {
     let sim = Emulator::ipmi("127.0.8.16").await;
     let switch = format!(
@@ -112,4 +101,47 @@ async fn a_silent_bmc_does_not_keep_the_sites_command_from_running() {
     let deadline = Duration::from_secs(10);
     power.act(&node, PowerAction::Off, Level::VeryHard, deadline).await.expect("believed");
     assert!(done.exists());
+}
+
+#[tokio::test]
+async fn a_silent_bmc_is_not_asked_again_with_more_force_and_never_believed_dead() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let hole = UdpSocket::bind("127.0.8.18:0").expect("a socket");
+    let port = hole.local_addr().expect("its address").port();
+    let node = with_bmc(&folder, BmcDriver::Ipmi, "127.0.8.18", port);
+    let done = folder.path().join("done");
+    let reboot = [(Level::VeryHard, format!("touch {}", done.display()))].into();
+    let power = with(Commands { reboot, ..Commands::default() }, SETTLE);
+    let act = async |action, level| {
+        let began = std::time::Instant::now();
+        (power.act(&node, action, level, LONG).await, began.elapsed() < Duration::from_secs(1))
+    };
+    let (first, _) = act(PowerAction::Off, Level::Hard).await;
+    let (second, at_once) = act(PowerAction::Off, Level::VeryHard).await;
+    assert_eq!((&second, at_once), (&first, true));
+    assert!(matches!(first, Err(PowerError::Silent { .. })), "{first:?}");
+    // The site's own way does not need the BMC.
+    assert_eq!(act(PowerAction::Reboot, Level::VeryHard).await, (Ok(()), true));
+    assert!(done.exists());
+    // With the same force it is asked anew; so does a question, after which it counts again.
+    let (again, at_once) = act(PowerAction::Off, Level::Hard).await;
+    assert!(matches!(again, Err(PowerError::Silent { .. })) && !at_once, "{again:?}");
+    let error = power.status(&node, LONG).await.expect_err("silent");
+    let (after, at_once) = act(PowerAction::Off, Level::Hard).await;
+    assert_eq!((after, at_once), (Err(error), true));
+}
+
+#[tokio::test]
+async fn a_bmc_that_answers_again_is_heard_at_once() {
+    let sim = Emulator::ipmi("127.0.8.19").await;
+    let power = with(Commands::default(), SETTLE);
+    // Too hasty for any BMC: it counts as silent.
+    let hasty = Duration::from_millis(1);
+    let error = power.status(&sim.node, hasty).await.expect_err("too hasty");
+    assert!(matches!(error, PowerError::Silent { .. }), "{error}");
+    let silent = power.act(&sim.node, PowerAction::On, Level::Hard, LONG).await;
+    assert_eq!(silent, Err(error));
+    assert_eq!(power.status(&sim.node, LONG).await, Ok(PowerState::Off));
+    power.act(&sim.node, PowerAction::On, Level::Hard, LONG).await.expect("on");
+    assert_eq!(sim.lines("log"), ["start"]);
 }

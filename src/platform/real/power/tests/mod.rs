@@ -1,6 +1,7 @@
 mod bmc;
 mod command;
 mod ipmi;
+mod ipmi_sim;
 mod redfish;
 
 use super::{CommandTable, Commands, RealPower, SETTLE};

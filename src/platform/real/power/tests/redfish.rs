@@ -1,6 +1,6 @@
 use super::{
-    super::place,
-    bmc::{Emulator, USER, with_bmc},
+    bmc::{Emulator, with_bmc},
+    ipmi_sim::USER,
     *,
 };
 use crate::nodes::BmcDriver;
@@ -41,7 +41,7 @@ async fn a_wrong_password_is_told_and_not_shown() {
     sim.wrong_password();
     let error = with(Commands::default(), SETTLE).status(&sim.node, LONG).await.expect_err("wrong");
     let bmc = sim.node.bmc.as_ref().expect("a BMC");
-    assert_eq!(error, PowerError::Credentials { address: place(bmc), user: USER.into() });
+    assert_eq!(error, PowerError::Credentials { address: bmc.place(), user: USER.into() });
 }
 
 #[tokio::test]
@@ -59,6 +59,19 @@ async fn a_silent_bmc_is_told_within_the_deadline() {
             with(Commands::default(), SETTLE).status(&node, SHORT).await.expect_err("silent");
         assert!(matches!(error, PowerError::Silent { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_silent_bmc_is_told_long_before_a_long_deadline() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mute = TcpListener::bind("127.0.8.28:0").expect("a listener");
+    let port = mute.local_addr().expect("its address").port();
+    let node = with_bmc(&folder, BmcDriver::Redfish, "http://127.0.8.28", port);
+    let began = std::time::Instant::now();
+    let error =
+        with(Commands::default(), SETTLE).status(&node, LONG).await.expect_err("it says nothing");
+    assert!(matches!(error, PowerError::Silent { .. }), "{error}");
+    assert!(began.elapsed() < LONG / 4, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

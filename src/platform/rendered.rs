@@ -48,6 +48,15 @@ pub enum Shelf {
     Files,
 }
 
+/// A loader about to start on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Which.
+    pub method: NetMethod,
+    /// Path of the profile that it reads, in the repository.
+    pub profile: String,
+}
+
 /// One boot method as the configuration has it.
 struct Way {
     method: NetMethod,
@@ -95,6 +104,17 @@ impl Profiles {
         }
     }
 
+    /// The loader that DHCP starts on `node`.
+    pub fn start(&self, node: &Node) -> Result<Start, ProfileError> {
+        self.dhcp.start(node)
+    }
+
+    /// The loader whose program is `file` of the repository, where a profile chains to it.
+    pub fn chained(&self, node: &Node, file: &str) -> Option<Start> {
+        let mut ways = [&self.local, &self.network].into_iter();
+        ways.find(|way| way.loader.binary == file)?.start(node).ok()
+    }
+
     /// The file that DHCP names for a node whose loader is iPXE: its profile.
     pub fn first(&self, node: &Node) -> Result<String, ProfileError> {
         let name = self.dhcp.name(node)?;
@@ -105,12 +125,13 @@ impl Profiles {
     /// Gives every one of `nodes` the profile of a node that was never deployed.
     pub fn reset(&self, nodes: &[Arc<Node>]) -> Result<(), ProfileError> {
         for node in nodes {
-            self.keep(node, &BootChoice::Local(disk()))?;
+            self.set(node, &BootChoice::Local(disk()))?;
         }
         Ok(())
     }
 
-    fn keep(&self, node: &Node, choice: &BootChoice) -> Result<(), ProfileError> {
+    /// Gives `node` the profile for `choice`.
+    pub fn set(&self, node: &Node, choice: &BootChoice) -> Result<(), ProfileError> {
         for profile in self.render(node, choice)? {
             self.put(node, &profile)?;
         }
@@ -168,7 +189,7 @@ impl Profiles {
 #[async_trait::async_trait]
 impl BootProfiles for Profiles {
     async fn write(&self, nodes: &[Arc<Node>], choice: &BootChoice) -> Result<(), ProfileError> {
-        nodes.iter().try_for_each(|node| self.keep(node, choice))
+        nodes.iter().try_for_each(|node| self.set(node, choice))
     }
 
     async fn clear(&self, nodes: &[Arc<Node>]) -> Result<(), ProfileError> {
@@ -213,6 +234,11 @@ impl Way {
             Firmware::Uefi => netboot::Firmware::Uefi,
         };
         Factory { method: self.method, export: self.export.clone(), firmware }
+    }
+
+    fn start(&self, node: &Node) -> Result<Start, ProfileError> {
+        let profile = self.directory.join(self.name(node)?);
+        Ok(Start { method: self.method, profile: profile.to_string_lossy().into_owned() })
     }
 
     fn name(&self, node: &Node) -> Result<String, ProfileError> {

@@ -1,0 +1,93 @@
+//! The cost of a whole deployment on simulated machines: plan, steps, automaton and machines, in
+//! one process.
+//!
+//! Prints a table; nothing is asserted: `scripts/bench simulation`. The ratios are to a run of 100
+//! nodes, which is measured in turns with the others: what a node costs must not grow with their
+//! number. The memory is that of the service and of the machines it is shown.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+use kadence::{
+    platform::sim::Faults,
+    simulation::{Place, Report, Scenario},
+};
+use peak::PEAK;
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
+/// Peak of the heap, counted by the allocator.
+mod peak {
+    use peak_alloc::PeakAlloc;
+
+    #[global_allocator]
+    pub(crate) static PEAK: PeakAlloc = PeakAlloc;
+}
+
+/// Nodes of the run that the others are compared with.
+const FEW: u32 = 100;
+/// A run of few nodes is short: the mean of so many is taken.
+const ROUNDS: u32 = 20;
+
+struct Measured {
+    report: Report,
+    time: Duration,
+    /// Bytes at the peak.
+    heap: usize,
+}
+
+fn measure(scenario: &Scenario, place: &Place) -> Result<Measured, Box<dyn Error>> {
+    PEAK.reset_peak_usage();
+    let before = PEAK.current_usage();
+    let begun = Instant::now();
+    let report = scenario.run(place)?;
+    let time = begun.elapsed();
+    if !report.held() {
+        return Err(format!("an invariant was broken\n{report}").into());
+    }
+    Ok(Measured { report, time, heap: PEAK.peak_usage() - before })
+}
+
+/// Time of a node, milliseconds.
+fn each(time: Duration, nodes: u32) -> f64 {
+    time.as_secs_f64() * 1e3 / f64::from(nodes)
+}
+
+/// Time of a node in runs of few, milliseconds.
+fn few(faults: &Faults, place: &Place) -> Result<f64, Box<dyn Error>> {
+    let mut time = Duration::ZERO;
+    for seed in 0..ROUNDS {
+        let scenario = Scenario { faults: faults.clone(), ..Scenario::new(seed.into(), FEW) };
+        time += measure(&scenario, place)?.time;
+    }
+    Ok(each(time / ROUNDS, FEW))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let place = Place::built_in()?;
+    println!(
+        "{:<28} {:>9} {:>12} {:>22} {:>12}   nodes that failed",
+        "deployment of", "time", "a node", "ratio to 100 nodes", "heap a node"
+    );
+    for (rate, note) in [(0.0, "without faults"), (0.02, "with 2 % faults")] {
+        let faults = Faults::uniform(rate)?;
+        // What is measured first would pay for the first pages of the heap.
+        few(&faults, &place)?;
+        for nodes in [1_000, 10_000] {
+            let floor = few(&faults, &place)?;
+            let scenario = Scenario { faults: faults.clone(), ..Scenario::new(1, nodes) };
+            let Measured { report, time, heap } = measure(&scenario, &place)?;
+            let node = each(time, nodes);
+            println!(
+                "{:<28} {:>7.2} s {:>9.3} ms {:>20.2} x {:>8} KiB   {}",
+                format!("{nodes} {note}"),
+                time.as_secs_f64(),
+                node,
+                node / floor,
+                heap / nodes as usize / 1024,
+                report.ko,
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+use super::{quote, text::INSIDE, *};
+use proptest::prelude::*;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+fn inside(root: &Path, path: &str) -> (bool, String) {
+    let script = format!("{INSIDE} inside \"$1\" \"$2\"");
+    let run = Command::new("sh").args(["-c", &script, "sh"]).arg(root).arg(path).output();
+    let run = run.unwrap();
+    let found = String::from_utf8(run.stdout).unwrap();
+    (run.status.success(), found.trim().replace(root.to_str().unwrap(), ""))
+}
+
+#[test]
+fn links_are_followed_as_in_a_chroot() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    fs::create_dir(root.join("boot")).unwrap();
+    fs::write(root.join("boot/vmlinuz-6"), "").unwrap();
+    symlink("/boot/vmlinuz-6", root.join("vmlinuz")).unwrap();
+    symlink("vmlinuz-6", root.join("boot/vmlinuz")).unwrap();
+    symlink("../../../boot", root.join("kernels")).unwrap();
+    symlink("/etc/passwd", root.join("passwd")).unwrap();
+    symlink("loop", root.join("loop")).unwrap();
+    for path in ["/vmlinuz", "boot/vmlinuz", "/kernels/./vmlinuz", "/../vmlinuz"] {
+        assert_eq!(inside(root, path), (true, "/boot/vmlinuz-6".into()), "{path}");
+    }
+    for path in ["/missing", "/passwd", "/loop", "/boot"] {
+        assert!(!inside(root, path).0, "{path}");
+    }
+}
+
+/// Every errand, each with a word that a shell would take apart.
+fn hostile(word: &str) -> Vec<Errand> {
+    let text = || word.to_owned();
+    let variables = || vec![("KADEPLOY_ENV", text())];
+    let unpacking =
+        || Unpacking { directory: text(), compression: Compression::Zstd, options: String::new() };
+    vec![
+        Errand::BootId,
+        Errand::IdentifyDisk { device: text() },
+        Errand::Ticketed {
+            ticket: DiskTicket { id: text(), device: text(), disk: DiskId::told(word) },
+            errand: Box::new(Errand::MakeSwap { partition: text() }),
+        },
+        Errand::Partition(variables()),
+        Errand::MakeFilesystem {
+            filesystem: text(),
+            options: String::new(),
+            partition: text(),
+            directory: text(),
+        },
+        Errand::MakeSwap { partition: text() },
+        Errand::Mount { partition: text(), directory: text() },
+        Errand::Unmount { partition: text() },
+        Errand::Sync,
+        Errand::Tidy { directory: text() },
+        Errand::AddKeys { directory: text() },
+        Errand::Unpack(unpacking()),
+        Errand::UnpackArchive(unpacking()),
+        Errand::WriteImage { compression: Compression::Xz, device: text() },
+        Errand::CheckFiles { root: text(), files: vec![("kernel", text())] },
+        Errand::InstallBootLoader(variables()),
+        Errand::Kexec { root: text(), kernel: text(), initrd: text(), params: text() },
+        Errand::Reboot,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_quoted_word_reaches_a_program_unchanged(text in "[^\0]{0,40}") {
+        let shell = Command::new("sh").arg("-c").arg(format!("printf %s {}", quote(&text))).output();
+        prop_assert_eq!(shell.unwrap().stdout, text.into_bytes());
+    }
+}
+
+#[test]
+fn every_errand_is_shell_whatever_its_words_are() {
+    for word in ["/dev/sda3", "a b", "'; exit 7; '", "$(reboot)`reboot`", "\"", "-rf\n/"] {
+        for errand in hostile(word) {
+            // `sh -n` reads the text and runs nothing.
+            for text in [errand.text(), errand.in_turn()] {
+                let run = Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
+                let said = String::from_utf8_lossy(&run.stderr);
+                assert!(run.status.success(), "{errand:?}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_mounted_is_unmounted_from_the_inside_out() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name).display().to_string();
+    fs::create_dir(root.path().join("7")).unwrap();
+    fs::write(at("7/cmdline"), "/run/kadence/relay-12\0start\0").unwrap();
+    fs::create_dir(root.path().join("8")).unwrap();
+    fs::write(at("8/cmdline"), "sshd\0").unwrap();
+    let tidy = |stuck: &str| {
+        let lines = "dev / x\ndev /mnt/dest x\nproc /mnt/dest/proc x\ndev /mnt/destination x\n";
+        fs::write(at("mounts"), lines).unwrap();
+        let mounts = at("mounts");
+        let prelude = format!(
+            "sync() {{ :; }}; sleep() {{ :; }}; kill() {{ echo kill \"$@\"; }}
+             umount() {{ [ \"$1\" != '{stuck}' ] || return 1; echo \"$1\"; grep -v \" $1 \" {mounts} > {mounts}.new; mv {mounts}.new {mounts}; }}\n"
+        );
+        let text = Errand::Tidy { directory: "/mnt/dest".into() }.text();
+        let text = prelude + &text.replace("/proc/", &at(""));
+        let run = Command::new("sh").args(["-c", &text]).output().unwrap();
+        (
+            run.status.success(),
+            [run.stdout, run.stderr].map(|said| String::from_utf8(said).unwrap()),
+        )
+    };
+    let (well, [said, _]) = tidy("nothing");
+    assert_eq!((well, said.as_str()), (true, "kill -9 7\n/mnt/dest/proc\n/mnt/dest\n"));
+    let (well, [_, why]) = tidy("/mnt/dest");
+    assert!(!well && why.contains("/mnt/dest is still in use"), "{why}");
+}
+
+#[test]
+fn what_changes_disks_waits_for_what_still_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let [turn, mark] = ["turn", "mark"].map(|name| dir.path().join(name).display().to_string());
+    let begin = |text: String, input: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &text]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        shell
+    };
+    let script = Errand::Partition(Vec::new());
+    // The first is under way as long as the file is not there.
+    let waits = format!("#!/bin/sh\necho begun\nuntil [ -e {mark} ]; do sleep 0.01; done\n");
+    let mut first = begin(script.with_turn(&turn, 60), &waits);
+    let mut said = String::new();
+    BufReader::new(first.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "begun\n");
+    let impatient = begin(Errand::Sync.with_turn(&turn, 0), "").wait().unwrap();
+    assert_eq!(impatient.code(), Some(1));
+    let second = format!("#!/bin/sh\n[ -e {mark} ] || exit 9\nexit 3\n");
+    let mut second = begin(script.with_turn(&turn, 60), &second);
+    fs::write(&mark, "").unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    assert_eq!(second.wait().unwrap().code(), Some(3), "its own status");
+}

@@ -1,0 +1,224 @@
+//! The disk of a simulated machine.
+
+use crate::platform::DiskId;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What an image holds, as far as machines care.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// What it is known by: whoever runs this image runs this digest.
+    pub digest: String,
+    /// Size of the file, MiB.
+    pub mib: u64,
+    /// Size when it is unpacked, MiB.
+    pub unpacked_mib: u64,
+    /// Paths of the files in it that matter; with none given every path is taken to exist.
+    pub files: Option<BTreeSet<String>>,
+}
+
+impl Image {
+    fn has(&self, path: &str) -> bool {
+        let plain = |path: &str| path.trim_start_matches('/').to_owned();
+        let path = plain(path);
+        self.files.as_ref().is_none_or(|files| files.iter().any(|file| plain(file) == path))
+    }
+}
+
+/// A disk.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    /// `/dev/sda`.
+    pub(super) device: String,
+    /// Its serial number.
+    serial: String,
+    pub(super) mib: u64,
+    pub(super) partitions: BTreeMap<u32, Partition>,
+    /// The loader in the disk's own boot sector.
+    pub(super) sector: Option<Grub>,
+    /// Filesystems made so far: each gets another id.
+    made: u64,
+}
+
+/// A partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Partition {
+    pub(super) mib: u64,
+    pub(super) kind: PartitionKind,
+    pub(super) content: Content,
+    /// The loader in its boot sector, or among its files where it is for EFI.
+    pub(super) loader: Option<Grub>,
+}
+
+/// What a partition is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PartitionKind {
+    /// Room for a loader of BIOS machines.
+    BiosBoot,
+    /// EFI system partition.
+    Efi,
+    /// Anything.
+    Data,
+}
+
+/// What is on a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Blank,
+    Swap,
+    Filesystem(Filesystem),
+}
+
+/// A filesystem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Filesystem {
+    pub(super) kind: String,
+    pub(super) id: u64,
+    pub(super) tree: Option<Tree>,
+}
+
+/// An unpacked image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tree {
+    pub(super) image: Arc<Image>,
+    /// The user's keys are in it.
+    pub(super) keys: bool,
+    /// All of it is on the disk.
+    pub(super) synced: bool,
+}
+
+impl Tree {
+    /// `image`, freshly unpacked.
+    pub(super) fn new(image: Arc<Image>) -> Self {
+        Self { image, keys: false, synced: false }
+    }
+
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.image.has(path)
+    }
+}
+
+/// A boot loader with its menu of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grub {
+    /// Id of the filesystem with the kernel, which is the root as well.
+    pub(super) filesystem: u64,
+    pub(super) kernel: String,
+    pub(super) initrd: String,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub(super) fn new(device: String, serial: String, mib: u64) -> Self {
+        Self { device, serial, mib, partitions: BTreeMap::new(), sector: None, made: 0 }
+    }
+
+    /// Which disk it is, as the system tells.
+    pub(super) fn identity(&self) -> DiskId {
+        // Sectors of 512 bytes.
+        DiskId::told(&format!("serial {}, size {}", self.serial, self.mib * 2048))
+    }
+
+    /// A line for each partition.
+    pub(super) fn layout(&self) -> Vec<String> {
+        let line = |(number, partition): (&u32, &Partition)| {
+            let kind = match partition.kind {
+                PartitionKind::BiosBoot => "bios-boot",
+                PartitionKind::Efi => "efi",
+                PartitionKind::Data => "data",
+            };
+            let content = match &partition.content {
+                Content::Blank => "blank",
+                Content::Swap => "swap",
+                Content::Filesystem(filesystem) => &filesystem.kind,
+            };
+            format!("{number} {kind} {} {content}", partition.mib)
+        };
+        self.partitions.iter().map(line).collect()
+    }
+
+    /// The number of the partition called `name`, if that could be one of this disk.
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        let rest = name.strip_prefix(&self.device)?;
+        rest.strip_prefix('p').unwrap_or(rest).parse().ok()
+    }
+
+    /// The partition called `name`.
+    pub(super) fn partition(&mut self, name: &str) -> Option<&mut Partition> {
+        let number = self.number(name)?;
+        self.partitions.get_mut(&number)
+    }
+
+    /// Makes a filesystem in place of what is there.
+    pub(super) fn format(&mut self, number: u32, kind: &str, tree: Option<Tree>) {
+        self.made += 1;
+        let filesystem = Filesystem { kind: kind.to_owned(), id: self.made, tree };
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.content = Content::Filesystem(filesystem);
+            partition.loader = None;
+        }
+    }
+
+    /// The tree on a partition.
+    pub(super) fn tree(&mut self, number: u32) -> Option<&mut Tree> {
+        self.filesystem(number)?.tree.as_mut()
+    }
+
+    /// The filesystem on a partition.
+    pub(super) fn filesystem(&mut self, number: u32) -> Option<&mut Filesystem> {
+        match &mut self.partitions.get_mut(&number)?.content {
+            Content::Filesystem(filesystem) => Some(filesystem),
+            _ => None,
+        }
+    }
+
+    /// The partition whose filesystem has this id.
+    pub(super) fn by_id(&self, id: u64) -> Option<u32> {
+        let has = |partition: &Partition| matches!(&partition.content, Content::Filesystem(filesystem) if filesystem.id == id);
+        self.partitions.iter().find(|(_, partition)| has(partition)).map(|(number, _)| *number)
+    }
+
+    /// Number of the EFI system partition.
+    pub(super) fn efi(&self) -> Option<u32> {
+        let mut partitions = self.partitions.iter();
+        partitions.find(|(_, one)| one.kind == PartitionKind::Efi).map(|(number, _)| *number)
+    }
+
+    /// The loader on the EFI system partition.
+    pub(super) fn efi_loader(&self) -> Option<&Grub> {
+        self.partitions.get(&self.efi()?)?.loader.as_ref()
+    }
+
+    /// The partition that a `root=` of a kernel's command line means.
+    pub(super) fn root(&self, params: &str) -> Option<u32> {
+        // Of several the last counts, as for the kernel.
+        let root = params.split_whitespace().rev().find_map(|word| word.strip_prefix("root="))?;
+        match root.strip_prefix("UUID=") {
+            Some(id) => self.by_id(id.parse().ok()?),
+            None => self.number(root).filter(|number| self.partitions.contains_key(number)),
+        }
+    }
+
+    /// Everything that was written is on the disk.
+    pub(super) fn sync(&mut self) {
+        for tree in self.filesystems().filter_map(|filesystem| filesystem.tree.as_mut()) {
+            tree.synced = true;
+        }
+    }
+
+    /// What was not on the disk yet never comes there.
+    pub(super) fn drop_unwritten(&mut self) {
+        for filesystem in self.filesystems() {
+            filesystem.tree = filesystem.tree.take().filter(|tree| tree.synced);
+        }
+    }
+
+    fn filesystems(&mut self) -> impl Iterator<Item = &mut Filesystem> {
+        self.partitions.values_mut().filter_map(|partition| match &mut partition.content {
+            Content::Filesystem(filesystem) => Some(filesystem),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,385 @@
+//! One simulated machine: a state machine without a clock of its own.
+//!
+//! [`Machine::advance`] brings it to a moment: everything that was due until then happens,
+//! in order. Nothing is scheduled; whoever looks at a machine or changes what it could look
+//! at advances it first. So a machine costs nothing while nobody looks, and what it does
+//! depends on its own luck and on what it was told, never on who watched.
+//!
+//! * `boot` – from power to a running system
+//! * `commands` – what the deployment system does with errands
+//! * this file – state, orders that take effect later
+
+mod boot;
+mod commands;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    dice::{Dice, Span},
+    disk::{Content, Disk, Filesystem, Grub, Image, Partition, PartitionKind, Tree},
+    faults::{FaultKind, Faults},
+    net::{Net, Request},
+    settings::Hardware,
+};
+use crate::{
+    nodes::{Firmware, Node},
+    platform::{Errand, PowerState, Reach, Witness, boot_id::BootId},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Time since the world began.
+pub(super) type Moment = Duration;
+
+/// Lines of console kept of each machine: about two boots.
+const CONSOLE: usize = 40;
+
+/// Size of a disk that is too small for any layout, MiB.
+const SMALL_DISK: u64 = 2048;
+
+/// A machine.
+pub(super) struct Machine {
+    pub(super) node: Arc<Node>,
+    pub(super) dice: Dice,
+    pub(super) state: State,
+    /// When the state changes by itself.
+    next: Option<Moment>,
+    pub(super) disk: Disk,
+    memory_mib: u64,
+    /// Its BMC has another password than we.
+    pub(super) wrong_password: bool,
+    seed: u64,
+    boots: u64,
+    /// What takes effect later, in order.
+    pending: BTreeMap<(Moment, u64), Work>,
+    answers: BTreeMap<u64, Answer>,
+    unwanted: BTreeSet<u64>,
+    serial: u64,
+    console: VecDeque<String>,
+}
+
+/// What is around a machine when it is advanced.
+pub(super) struct Around<'a> {
+    pub(super) net: &'a Net,
+    pub(super) faults: &'a mut Faults,
+    pub(super) hardware: &'a Hardware,
+    pub(super) seen: &'a mut Vec<(Moment, Request)>,
+}
+
+impl Around<'_> {
+    /// A boot server is asked for `what`.
+    fn saw(&mut self, at: Moment, witness: Witness, what: &str) {
+        self.seen.push((at, Request { witness, what: what.to_owned() }));
+    }
+}
+
+/// Where a machine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Off,
+    Firmware,
+    /// So many requests were lost.
+    Dhcp(u32),
+    /// Reads its profile; so many requests were lost.
+    Loader(crate::platform::rendered::Start, u32),
+    /// Its kernel starts what will run.
+    Kernel(System),
+    Running(System),
+    Panic(String),
+    /// Waits for somebody in front of it.
+    Stuck(String),
+}
+
+/// A system that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum System {
+    Deployment(Memory),
+    /// With the root on this partition, of the image with this digest.
+    Installed {
+        partition: u32,
+        digest: String,
+    },
+}
+
+/// What the deployment system holds in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// The service may log in.
+    admits_us: bool,
+    keys: bool,
+    /// Partition by directory.
+    mounts: BTreeMap<String, u32>,
+    /// Images unpacked where nothing was mounted.
+    loose: BTreeMap<String, Tree>,
+    /// Directories into which an archive was unpacked.
+    archives: BTreeSet<String>,
+    /// Ids of the tickets that were used.
+    tickets: BTreeSet<String>,
+}
+
+/// What takes effect later.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// Mains on: nothing happens to one that has it.
+    On,
+    /// Mains off.
+    Off,
+    /// Starts anew; on, if it was off.
+    Reset,
+    /// The system that is in boot `u64` leaves for the firmware, its disks unwritten or not.
+    Leave { boot: u64, clean: bool },
+    /// The same, switching off.
+    Halt { boot: u64 },
+    /// Jumps into the kernel of a partition.
+    Kexec { boot: u64, partition: u32, files: Vec<String>, params: String },
+    /// An errand that is done at that moment.
+    Errand { boot: u64, errand: Box<Errand>, image: Option<Arc<Image>> },
+}
+
+/// What came of an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Ended {
+        status: i32,
+        stdout: String,
+        stderr: String,
+    },
+    /// The machine went away meanwhile.
+    Gone,
+}
+
+impl Machine {
+    /// A machine at the beginning of the world: on and running what somebody installed once,
+    /// or, one in five, off.
+    pub(super) fn new(node: Arc<Node>, seed: u64, device: &str, around: &mut Around<'_>) -> Self {
+        let mut dice = Dice::new(seed, &node.name);
+        let small = around.faults.strikes(FaultKind::DiskSmall, &mut dice);
+        let wrong_password = around.faults.strikes(FaultKind::BmcCredentials, &mut dice);
+        let mib = if small { SMALL_DISK } else { around.hardware.disk_mib };
+        let serial = format!("SIM{:016X}", Dice::new(seed, &format!("{} disk", node.name)).roll());
+        let disk = factory_disk(Disk::new(device.to_owned(), serial, mib), node.firmware);
+        let old = System::Installed { partition: OLD_ROOT, digest: OLD_DIGEST.to_owned() };
+        let off = dice.happens(0.2);
+        Self {
+            state: if off { State::Off } else { State::Running(old) },
+            node,
+            dice,
+            next: None,
+            disk,
+            memory_mib: around.hardware.memory_mib,
+            wrong_password,
+            seed,
+            boots: 1,
+            pending: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            unwanted: BTreeSet::new(),
+            serial: 0,
+            console: VecDeque::new(),
+        }
+    }
+
+    /// Somebody puts an empty disk of that serial number in place of the one it has.
+    pub(super) fn swap_disk(&mut self, serial: String) {
+        self.disk = Disk::new(self.disk.device.clone(), serial, self.disk.mib);
+    }
+
+    /// Everything that is due until `now` happens.
+    pub(super) fn advance(&mut self, now: Moment, around: &mut Around<'_>) {
+        loop {
+            let work = self.pending.first_key_value().map(|((at, _), _)| *at);
+            let own = self.next.filter(|own| work.is_none_or(|work| *own <= work));
+            if let Some(at) = own.filter(|at| *at <= now) {
+                self.next = None;
+                self.change(at, around);
+            } else if work.is_some_and(|at| at <= now) {
+                if let Some(((at, id), work)) = self.pending.pop_first() {
+                    self.work(at, id, work, around);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Lets `work` take effect at `at`; the number under which its answer will lie.
+    pub(super) fn later(&mut self, at: Moment, work: Work) -> u64 {
+        self.serial += 1;
+        self.pending.insert((at, self.serial), work);
+        self.serial
+    }
+
+    /// The answer of an errand that is over.
+    pub(super) fn answer(&mut self, id: u64) -> Option<Answer> {
+        self.answers.remove(&id)
+    }
+
+    /// Nobody waits for that answer any more; the errand goes on.
+    pub(super) fn abandon(&mut self, id: u64) {
+        if self.answers.remove(&id).is_none() && self.pending.keys().any(|(_, one)| *one == id) {
+            self.unwanted.insert(id);
+        }
+    }
+
+    /// When what [takes its turn](Errand::takes_turn) there is over.
+    pub(super) fn turn(&self) -> Moment {
+        let last = |((at, _), work): (&(Moment, u64), &Work)| match work {
+            Work::Errand { boot, errand, .. } => {
+                (errand.takes_turn() && self.boot() == Some(*boot)).then_some(*at)
+            }
+            _ => None,
+        };
+        self.pending.iter().filter_map(last).max().unwrap_or_default()
+    }
+
+    /// The errand ends without effect.
+    pub(super) fn cut(&mut self, id: u64) {
+        self.pending.retain(|(_, one), _| *one != id);
+    }
+
+    /// What its BMC sees.
+    pub(super) fn power(&self) -> PowerState {
+        if self.state == State::Off { PowerState::Off } else { PowerState::On }
+    }
+
+    /// How its ports answer: that of ssh, or the one that is open in the deployment system only.
+    pub(super) fn reach(&self, marker: bool) -> Reach {
+        match &self.state {
+            State::Running(System::Installed { .. }) if marker => Reach::Refused,
+            State::Running(_) => Reach::Open,
+            _ => Reach::Silent,
+        }
+    }
+
+    /// Whether the service may log in.
+    pub(super) fn admits_us(&self) -> bool {
+        matches!(&self.state, State::Running(System::Deployment(memory)) if memory.admits_us)
+    }
+
+    /// The deployment system runs, however it came there.
+    pub(super) fn put_into_deployment(&mut self) {
+        let memory = Memory { admits_us: true, ..Memory::default() };
+        self.state = State::Running(System::Deployment(memory));
+    }
+
+    /// Its disk, for people.
+    pub(super) fn layout(&self) -> Vec<String> {
+        self.disk.layout()
+    }
+
+    /// Number of the boot it is in; none while no system runs.
+    pub(super) fn boot(&self) -> Option<u64> {
+        matches!(self.state, State::Running(_)).then_some(self.boots)
+    }
+
+    /// Digest of the image that it runs from its disk.
+    pub(super) fn runs(&self) -> Option<&str> {
+        match &self.state {
+            State::Running(System::Installed { digest, .. }) => Some(digest),
+            _ => None,
+        }
+    }
+
+    /// The last lines on its console, oldest first.
+    pub(super) fn console(&self) -> impl Iterator<Item = &str> {
+        self.console.iter().map(String::as_str)
+    }
+
+    fn say(&mut self, at: Moment, text: &str) {
+        if self.console.len() == CONSOLE {
+            self.console.pop_front();
+        }
+        self.console.push_back(format!("[{:12.3}] {text}", at.as_secs_f64()));
+    }
+
+    /// The id that its kernel tells of this boot.
+    fn boot_id(&self) -> BootId {
+        let name = format!("{}/{}", self.node.name, self.boots);
+        let mut dice = Dice::new(self.seed, &name);
+        // Never nil: one bit is set.
+        BootId::from_pair(dice.roll() | 1, dice.roll())
+    }
+
+    fn work(&mut self, at: Moment, id: u64, work: Work, around: &mut Around<'_>) {
+        let mine = |boot| self.boot() == Some(boot);
+        match work {
+            Work::On if self.state == State::Off => self.start(at, around),
+            Work::Off => self.stop(),
+            Work::Reset => {
+                self.stop();
+                self.start(at, around);
+            }
+            Work::Leave { boot, clean } if mine(boot) => {
+                if clean {
+                    self.disk.sync();
+                }
+                self.stop();
+                self.start(at, around);
+            }
+            Work::Halt { boot } if mine(boot) => {
+                self.disk.sync();
+                self.stop();
+            }
+            Work::Kexec { boot, partition, files, params } if mine(boot) => {
+                self.stop();
+                self.kernel_of(at, partition, &files, &params, around);
+            }
+            Work::On | Work::Leave { .. } | Work::Halt { .. } | Work::Kexec { .. } => {}
+            Work::Errand { boot, errand, image } => {
+                let answer =
+                    if mine(boot) { self.errand(at, &errand, image) } else { Answer::Gone };
+                if !self.unwanted.remove(&id) {
+                    self.answers.insert(id, answer);
+                }
+            }
+        }
+    }
+
+    /// Whatever ran is gone, and what was not on the disk with it.
+    fn stop(&mut self) {
+        self.disk.drop_unwritten();
+        self.state = State::Off;
+        self.next = None;
+    }
+}
+
+/// The partition with the system that a machine has at the beginning.
+const OLD_ROOT: u32 = 3;
+/// The digest of its image.
+const OLD_DIGEST: &str = "an older image";
+
+/// A disk with the system of before.
+fn factory_disk(mut disk: Disk, firmware: Firmware) -> Disk {
+    let kind = match firmware {
+        Firmware::Bios => PartitionKind::BiosBoot,
+        Firmware::Uefi => PartitionKind::Efi,
+    };
+    let partition = |mib, kind| Partition { mib, kind, content: Content::Blank, loader: None };
+    disk.partitions.insert(1, partition(128, kind));
+    disk.partitions.insert(OLD_ROOT, partition(disk.mib.saturating_sub(130), PartitionKind::Data));
+    let image = Image { digest: OLD_DIGEST.to_owned(), mib: 0, unpacked_mib: 0, files: None };
+    let tree = Tree { synced: true, ..Tree::new(Arc::new(image)) };
+    disk.format(OLD_ROOT, "ext4", Some(tree));
+    let id = disk.filesystem(OLD_ROOT).map_or(0, |filesystem: &mut Filesystem| filesystem.id);
+    let grub = Grub { filesystem: id, kernel: "/vmlinuz".into(), initrd: "/initrd".into() };
+    install(&mut disk, OLD_ROOT, &grub, firmware);
+    disk
+}
+
+/// Puts a loader where firmware and `chain.c32` look for it; fails where there is no place.
+fn install(disk: &mut Disk, root: u32, grub: &Grub, firmware: Firmware) -> bool {
+    let efi = disk.partitions.values_mut().find(|one| one.kind == PartitionKind::Efi);
+    match (firmware, efi) {
+        (Firmware::Uefi, None) => return false,
+        (Firmware::Uefi, Some(efi)) => efi.loader = Some(grub.clone()),
+        (Firmware::Bios, _) => {
+            disk.sector = Some(grub.clone());
+            if let Some(partition) = disk.partitions.get_mut(&root) {
+                partition.loader = Some(grub.clone());
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,41 @@
+//! Simulated machines, in the process.
+//!
+//! A [`World`] holds the machines of one cluster: BMC, firmware, boot loader, disk, systems.
+//! The service reaches it through the same ports as real machines, and nothing above the
+//! ports knows the difference. The world outlives a service: it is owned by whoever runs the
+//! service, and [`World::plug`] connects the next one.
+//!
+//! Everything that happens follows from a seed, the clock of tokio and what the machines are
+//! told. There are no tasks, sockets, threads or files, so under a paused clock hours take
+//! milliseconds and the same seed gives the same run.
+//!
+//! | file | what |
+//! |---|---|
+//! | `world` | the machines, their clock, their luck |
+//! | `machine` | one machine: a state machine without a clock |
+//! | `loader` | boot loaders, which read the real profiles |
+//! | `disk`, `net` | what a machine boots from |
+//! | `power`, `shell`, `transfer`, `sight` | the ports |
+//! | `faults`, `settings`, `dice` | what goes wrong, how long things take, chance |
+//! | `audit` | what was done to each node, and what must never happen |
+
+mod audit;
+mod dice;
+mod disk;
+mod faults;
+mod loader;
+mod machine;
+mod net;
+mod power;
+mod settings;
+mod shell;
+mod sight;
+mod transfer;
+mod world;
+
+pub use audit::{Audit, Bounds, Deeds};
+pub use dice::{Dice, Span};
+pub use disk::Image;
+pub use faults::{BadFaults, Fault, FaultKind, Faults};
+pub use settings::Hardware;
+pub use world::{Kind, World};

@@ -1,0 +1,199 @@
+//! The transfer port: a pipeline of machines.
+//!
+//! A block that a machine has goes on to the next one at once, so a machine has the whole
+//! file when the slowest on the way to it had the time to pass it on. One that dies or
+//! stalls is left out by those behind it, which costs them the time until that is noticed.
+
+use super::{
+    World,
+    disk::Image,
+    faults::FaultKind,
+    machine::{Answer, Moment},
+    power::stranger,
+    world::Touch,
+};
+use crate::{
+    nodes::Node,
+    platform::{Progress, Receiver, Transfer, TransferError, TransferJob},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Until a silent peer is given up (the relay's own `stall`).
+const STALL: Duration = Duration::from_secs(10);
+/// How often a machine tells how far it is.
+const REPORTS: u32 = 4;
+
+/// [`Transfer`] between simulated machines.
+pub(super) struct SimTransfer {
+    world: Arc<World>,
+}
+
+/// How one machine will fare.
+struct Way {
+    /// Number of the boot it is in; a machine in another one later has lost its relay.
+    boot: u64,
+    /// From the start until it passes on its first block.
+    start: Duration,
+    /// From its first block to its last.
+    takes: Duration,
+    fate: Fate,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Whole,
+    Dies,
+    Stalls,
+    Fills,
+    WriteError,
+}
+
+/// Something that happens during a broadcast, to the machine of that index.
+enum Happening {
+    Report { part: u32 },
+    End(Result<(), TransferError>),
+    Receive { boot: u64 },
+}
+
+/// What happens, in order; the index keeps what happens at one moment apart.
+type Timetable = BTreeMap<(Moment, usize, u32), Happening>;
+
+impl SimTransfer {
+    pub(super) fn new(world: &Arc<World>) -> Self {
+        Self { world: Arc::clone(world) }
+    }
+
+    /// Decides how the broadcast goes.
+    fn timetable(&self, job: &TransferJob, image: &Image) -> Timetable {
+        let began = self.world.now();
+        let mut table = Timetable::new();
+        // What passed through all machines so far: the slowest sets the pace.
+        let (mut lag, mut pace) = (Duration::ZERO, Duration::ZERO);
+        for (index, receiver) in job.receivers.iter().enumerate() {
+            let node = &receiver.node;
+            let way = self.world.touch(&node.name, |touch| way(touch, node, image));
+            let way =
+                way.unwrap_or_else(|| Err((Duration::ZERO, TransferError::Start(stranger(node)))));
+            match way {
+                Err((after, error)) => {
+                    drop(table.insert((began + after, index, 0), Happening::End(Err(error))));
+                }
+                Ok(way) => {
+                    lag = lag.max(way.start);
+                    pace = pace.max(way.takes);
+                    enter(&mut table, began + lag, pace, index, (receiver, &way));
+                    if matches!(way.fate, Fate::Dies | Fate::Stalls) {
+                        lag += STALL;
+                    }
+                }
+            }
+        }
+        table
+    }
+
+    /// The machine has the whole file: its receiver ends.
+    fn receive(
+        &self,
+        Receiver { node, errand }: &Receiver,
+        boot: u64,
+        image: &Arc<Image>,
+    ) -> Result<(), TransferError> {
+        let gone = || TransferError::Stream(format!("the relay of {} is gone", node.name));
+        let answer = self.world.touch(&node.name, |touch| {
+            let same = touch.machine.boot() == Some(boot);
+            same.then(|| touch.machine.errand(touch.now, errand, Some(Arc::clone(image))))
+        });
+        match answer.flatten() {
+            None | Some(Answer::Gone) => Err(gone()),
+            Some(Answer::Ended { status: 0, .. }) => Ok(()),
+            Some(Answer::Ended { status, stderr, .. }) => {
+                Err(TransferError::Command { command: errand.bare().text(), status, stderr })
+            }
+        }
+    }
+}
+
+/// Starts the relay of one machine and decides how it fares; the time until it is known not
+/// to start, and why, otherwise.
+fn way(mut touch: Touch<'_>, node: &Node, image: &Image) -> Result<Way, (Duration, TransferError)> {
+    touch.audit.doing(&node.name, "a broadcast").transfers += 1;
+    let hardware = touch.hardware;
+    let start = hardware.relay.draw(&mut touch.machine.dice);
+    let mib = hardware.mebibyte.draw(&mut touch.machine.dice);
+    let kinds = [
+        (FaultKind::RelayDies, Fate::Dies),
+        (FaultKind::RelayStalls, Fate::Stalls),
+        (FaultKind::DiskFills, Fate::Fills),
+        (FaultKind::DiskWriteError, Fate::WriteError),
+    ];
+    let strikes = kinds.map(|(kind, fate)| (touch.strikes(kind), fate));
+    let fate =
+        strikes.into_iter().find(|(strikes, _)| *strikes).map_or(Fate::Whole, |(_, fate)| fate);
+    let refused = touch.strikes(FaultKind::SshRefused);
+    let boot = touch.machine.boot().filter(|_| touch.machine.admits_us() && !refused);
+    let boot = boot.ok_or_else(|| {
+        let why = format!("ssh to {} ({}) failed: connection refused", node.name, node.address);
+        (start, TransferError::Start(why))
+    })?;
+    let start = start.max(touch.machine.turn().saturating_sub(touch.now));
+    let takes = mib.saturating_mul(u32::try_from(image.mib).unwrap_or(u32::MAX));
+    Ok(Way { boot, start, takes, fate })
+}
+
+/// Puts what will happen to one machine into the table.
+fn enter(
+    table: &mut Timetable,
+    first: Moment,
+    pace: Duration,
+    index: usize,
+    (Receiver { node, errand }, way): (&Receiver, &Way),
+) {
+    let reached = if way.fate == Fate::Whole { REPORTS } else { REPORTS / 2 };
+    for part in 1..=reached {
+        table.insert((first + pace * part / REPORTS, index, part), Happening::Report { part });
+    }
+    let at = first + pace * reached / REPORTS;
+    let stream = |why: &str| TransferError::Stream(format!("{why} {}", node.name));
+    let command = |status, why: &str| {
+        let (command, stderr) = (errand.bare().text(), why.to_owned());
+        TransferError::Command { command, status, stderr }
+    };
+    let (at, end) = match way.fate {
+        Fate::Whole => (at, Happening::Receive { boot: way.boot }),
+        Fate::Dies => (at, Happening::End(Err(stream("the connection broke off:")))),
+        Fate::Stalls => (at + STALL, Happening::End(Err(stream("nothing came any more from")))),
+        Fate::Fills => (at, Happening::End(Err(command(2, "tar: No space left on device")))),
+        Fate::WriteError => (at, Happening::End(Err(command(2, "tar: Input/output error")))),
+    };
+    table.insert((at, index, REPORTS + 1), end);
+}
+
+#[async_trait::async_trait]
+impl Transfer for SimTransfer {
+    async fn broadcast(
+        &self,
+        job: &TransferJob,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> BTreeMap<String, Result<(), TransferError>> {
+        let image = self.world.image(&job.file).await;
+        let (total, deadline) = (image.mib << 20, tokio::time::Instant::now() + job.deadline);
+        let mut results = BTreeMap::new();
+        for ((at, index, _), happening) in self.timetable(job, &image) {
+            let late = tokio::time::timeout_at(deadline, self.world.sleep_until(at)).await.is_err();
+            let receiver = &job.receivers[index];
+            let end = match happening {
+                _ if late => Err(TransferError::Deadline(job.deadline)),
+                Happening::Report { part } => {
+                    let written = total / u64::from(REPORTS) * u64::from(part);
+                    progress(Progress { node: index, written, total });
+                    continue;
+                }
+                Happening::End(end) => end,
+                Happening::Receive { boot } => self.receive(receiver, boot, &image),
+            };
+            results.insert(receiver.node.name.clone(), end);
+        }
+        results
+    }
+}

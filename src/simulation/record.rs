@@ -1,0 +1,156 @@
+//! The journal of a run and what was seen of it.
+
+use super::starts::Starts;
+use crate::{
+    nodes::Node,
+    operations::{pages, records},
+    platform::sim::World,
+    store::Store,
+    types::Problem,
+};
+use automata::{
+    Automaton, Event, NodeId, NodeSet, Observer, Raise, Record, Replay, ReplayError, Status,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What was written.
+pub(super) struct Written {
+    pub(super) records: Vec<Record>,
+    /// When each record was written, by the clock of the server, which may jump.
+    pub(super) stamps: Vec<Duration>,
+    /// The bytes of a file with an entry of the journal a line, and how many there are.
+    pub(super) bytes: Vec<u8>,
+    pub(super) entries: usize,
+}
+
+impl Written {
+    /// What is in `store`.
+    pub(super) async fn read(store: &dyn Store) -> Result<Self, Problem> {
+        let (records, pages) = (records(store).await?, pages(store).await?);
+        let lines = pages.iter().flat_map(|page| [page.get().as_bytes(), b"\n"]);
+        let (bytes, entries) = (lines.flatten().copied().collect(), pages.len());
+        let (stamps, records) = records.into_iter().unzip();
+        Ok(Self { records, stamps, bytes, entries })
+    }
+
+    /// How often, and how, each of `nodes` was settled in a run of `automaton`.
+    pub(super) fn settled(
+        &self,
+        automaton: &Arc<Automaton>,
+        nodes: &[Arc<Node>],
+    ) -> Result<BTreeMap<String, Vec<Status>>, ReplayError> {
+        let tally = Tally { nodes, settled: Mutex::default() };
+        let mut replay = Replay::new(Arc::clone(automaton));
+        for record in &self.records {
+            replay.take(record, Duration::ZERO, &tally)?;
+        }
+        Ok(tally.settled.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Counts how often nodes are settled.
+struct Tally<'a> {
+    nodes: &'a [Arc<Node>],
+    settled: Mutex<BTreeMap<String, Vec<Status>>>,
+}
+
+impl Observer for Tally<'_> {
+    fn event(&self, event: &Event) {
+        let Some((nodes, status)) = settles(event) else { return };
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in nodes {
+            settled.entry(self.nodes[id.index()].name.clone()).or_default().push(status);
+        }
+    }
+}
+
+/// The nodes that come to their end, and how.
+fn settles(event: &Event) -> Option<(&NodeSet, Status)> {
+    match event {
+        Event::Settled { nodes, status, .. } => Some((nodes, *status)),
+        Event::Killed { nodes, .. } => Some((nodes, Status::Ko)),
+        _ => None,
+    }
+}
+
+/// Sees nodes settle, and closes their books in the world; sees what one service tells.
+pub(super) struct Seen {
+    world: Arc<World>,
+    nodes: Vec<Arc<Node>>,
+    told: Mutex<Told>,
+}
+
+/// What was told, as far as it is checked.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) starts: Starts,
+    /// Nodes of which nothing more is to be heard.
+    over: BTreeSet<NodeId>,
+    /// What was heard of them.
+    pub(super) late: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn new(world: &Arc<World>, nodes: &[Arc<Node>]) -> Self {
+        Self { world: Arc::clone(world), nodes: nodes.to_vec(), told: Mutex::default() }
+    }
+
+    /// What was told until now.
+    pub(super) fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is told of nodes that are settled.
+    fn heed(&self, event: &Event) {
+        let mut told = self.told();
+        let late: Vec<NodeId> = nodes_of(event).filter(|id| told.over.contains(id)).collect();
+        for id in late {
+            let what = format!("{event:?}");
+            let what = what.split([' ', '{']).next().unwrap_or_default();
+            let late = format!("{what} of {} after it was settled", self.nodes[id.index()].name);
+            told.late.push(late);
+        }
+        if let Event::StepStarted { path, nodes, attempt, .. } = event {
+            told.starts.begin(path, nodes, *attempt);
+        }
+    }
+}
+
+impl Observer for Seen {
+    fn event(&self, event: &Event) {
+        self.heed(event);
+        for id in settles(event).into_iter().flat_map(|(nodes, _)| nodes) {
+            self.world.audit(|audit| audit.close(&self.nodes[id.index()].name));
+            self.told().over.insert(id);
+        }
+    }
+}
+
+/// The nodes that an event is about.
+fn nodes_of(event: &Event) -> Box<dyn Iterator<Item = NodeId> + '_> {
+    match event {
+        Event::RunStarted { nodes, .. }
+        | Event::StepStarted { nodes, .. }
+        | Event::Recovered { nodes, .. }
+        | Event::TimedOut { nodes, .. }
+        | Event::Retry { nodes, .. }
+        | Event::Fallback { nodes, .. }
+        | Event::Breakpoint { nodes, .. }
+        | Event::Paused { nodes, .. }
+        | Event::Continued { nodes, .. }
+        | Event::Left { nodes, .. }
+        | Event::Settled { nodes, .. }
+        | Event::Raised { nodes: Raise::Ok(nodes) | Raise::Brk(nodes), .. } => {
+            Box::new(nodes.iter())
+        }
+        Event::Raised { nodes: Raise::Ko(failed), .. } => Box::new(failed.keys().copied()),
+        Event::StepFinished { ok, ko, .. } => Box::new(ok.iter().chain(ko.keys().copied())),
+        Event::Split { ok, ko, .. } => Box::new(ok.1.iter().chain(ko.1.iter())),
+        // It is about all, whatever became of them.
+        Event::Killed { .. } => Box::new(std::iter::empty()),
+    }
+}

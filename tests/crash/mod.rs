@@ -1,0 +1,6 @@
+//! The real process, killed at any moment.
+
+mod damage;
+mod full;
+mod kills;
+mod nodes;
