@@ -11,13 +11,16 @@ use kadence::{
 use std::{
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, available_parallelism},
 };
 
 /// Seeds of one run, if nothing else is said: a few seconds of one core.
 const SEEDS: u64 = 40;
+
+/// Most that a run may leave on the heap, bytes: what caches of the process grow by.
+const KEPT: i64 = 64 << 10;
 
 /// Drawn scenarios that broke an invariant once. One that fails is added here with what it
 /// found.
@@ -49,15 +52,24 @@ fn every_seed_holds_all_invariants() {
     let (first, count) = (number("KADENCE_FIRST_SEED", 1), number("KADENCE_SEEDS", SEEDS));
     let seeds = Mutex::new(FOUND.iter().copied().chain(first..first + count));
     let [ok, ko, restarts] = [0; 3].map(AtomicUsize::new);
+    let most = AtomicI64::new(0);
     let work = || {
         let place = place();
         let next = || seeds.lock().unwrap().next();
+        // What is made once in a thread, or in the process, is made here.
+        drop(Scenario::drawn(first).run(&place).unwrap());
         while let Some(seed) = next() {
-            let report = Scenario::drawn(seed).run(&place).unwrap();
-            held(&report, &format!("kadence simulate --mixed --seed {seed}"));
-            ok.fetch_add(report.ok, Relaxed);
-            ko.fetch_add(report.ko, Relaxed);
-            restarts.fetch_add(report.restarts, Relaxed);
+            let again = format!("kadence simulate --mixed --seed {seed}");
+            let heap = allocation_counter::measure(|| {
+                let report = Scenario::drawn(seed).run(&place).unwrap();
+                held(&report, &again);
+                ok.fetch_add(report.ok, Relaxed);
+                ko.fetch_add(report.ko, Relaxed);
+                restarts.fetch_add(report.restarts, Relaxed);
+            });
+            let kept = heap.bytes_current;
+            most.fetch_max(kept, Relaxed);
+            assert!(kept <= KEPT, "{kept} bytes are left of a run\nagain: {again}");
         }
     };
     thread::scope(|scope| {
@@ -67,6 +79,7 @@ fn every_seed_holds_all_invariants() {
     let [ok, ko, restarts] = [ok, ko, restarts].map(AtomicUsize::into_inner);
     // Else the faults are none, or nothing but faults: such runs prove nothing.
     println!("{count} seeds: {ok} nodes ok, {ko} ko, {restarts} restarts");
+    println!("what a run leaves on the heap: {} bytes at most", most.into_inner());
     assert!(ok > ko && ko > 0 && restarts > 0, "{ok} ok, {ko} ko, {restarts} restarts");
 }
 

@@ -180,7 +180,7 @@ async fn carry_out(
     };
     if !inner.abort.is_cancelled() {
         tokio::select! {
-            () = ground.undo(operation) => {}
+            () = async { tokio::join!(ground.undo(operation), ground.tidy(operation)); } => {}
             () = operation.suspend.cancelled() => return suspended(operation, Vec::new()),
         }
     }

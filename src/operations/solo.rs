@@ -6,7 +6,8 @@ use super::{
     journal::{self, Chapter, Clock, Entry, Pen},
     order,
     part::{Common, Part},
-    run,
+    run::{leave, stopped},
+    undo,
     watch::Watch,
 };
 use crate::{
@@ -112,10 +113,12 @@ impl Solo<'_> {
         let mut part = Part::new(&common, order, String::new(), feed, kept)?;
         recall(&*self.store, &mut part).await?;
         let (watch, automaton) = (Arc::clone(&part.watch), Arc::clone(&part.automaton));
+        let run = Arc::clone(&part.run);
         let observer = Arc::new(Both(Arc::clone(&watch) as _, self.observer));
         let (manager, _control) = part.manager(observer, (false, Duration::ZERO), Duration::ZERO);
-        let ended = manager.run().await.map_err(|error| run::stopped(&error))?;
-        run::leave(&self.ports, Kind::Deploy, std::slice::from_ref(&watch))
+        let ended = manager.run().await.map_err(|error| stopped(&error))?;
+        undo::tidy(&watch, &run).await;
+        leave(&self.ports, Kind::Deploy, std::slice::from_ref(&watch))
             .await
             .map_err(|error| Problem::new(Code::ExecuteError, error.to_string()))?;
         Ok(end(&watch, automaton, ended))

@@ -1,4 +1,4 @@
-//! What becomes of the nodes of an operation that was cancelled.
+//! What becomes of the nodes of an operation that was cancelled, or on which it failed.
 //!
 //! Those of a deployment are brought into a state that is known; an order to switch or to
 //! reboot is not taken back, but it is told whether there was one. Either is on the node's
@@ -29,6 +29,13 @@ impl Ground {
         Self { runs: runs.collect(), resumed }
     }
 
+    /// Ends what is at work on nodes that failed.
+    pub(super) async fn tidy(&self, operation: &Operation) {
+        if operation.kind == Kind::Deploy {
+            join_all(self.runs.iter().map(|(watch, run)| tidy(watch, run))).await;
+        }
+    }
+
     /// Takes care of the nodes that were under way when the operation was broken off, all at
     /// once. Each has a bound of its own.
     pub(super) async fn undo(&self, operation: &Operation) {
@@ -53,6 +60,20 @@ impl Ground {
         };
         join_all(nodes.into_iter().map(one)).await;
     }
+}
+
+/// Ends what a deployment left at work on the nodes on which it failed, on all at once. The next
+/// attempt of a macro-step begins with that, and does without this.
+pub(super) async fn tidy(watch: &Watch, run: &Run) {
+    let broken_off = watch.broken_off();
+    let one = |id| async move {
+        if let Err(why) = steps::tidy(run, id).await {
+            let node = &run.nodes[id.index()].name;
+            watch.say(1, &format!("{node}: what failed there may still be at work: {why}"));
+        }
+    };
+    let failed = watch.failed().iter().filter(|id| !broken_off.contains(id)).collect::<Vec<_>>();
+    join_all(failed.into_iter().map(one)).await;
 }
 
 /// A node that was to be rebooted or switched: it boots what is on its disk next.

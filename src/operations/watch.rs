@@ -282,9 +282,11 @@ impl Watch {
                 // Settled a moment ago, for this very reason.
                 let now = place.failed.as_deref().is_some_and(|why| why == reason);
                 place.broken_off |= place.started && now;
+                let done = place.ended == Some(Status::Ok);
                 place.ended = Some(Status::Ko);
                 place.status.state = "ko".into();
-                place.status.error.get_or_insert_with(|| reason.to_owned());
+                let done = if done { "; all had been done to it by then" } else { "" };
+                place.status.error.get_or_insert_with(|| format!("{reason}{done}"));
             }
         }
         self.say(2, &format!(" * Kill a {} instance", self.kind));

@@ -18,7 +18,7 @@
 //! | `ledger` | what they write down, to be known after a restart |
 //! | `recover` | a look at what was ordered before a restart |
 //! | `again` | where nodes go on on which another operation failed |
-//! | `undo` | what becomes of nodes whose deployment is cancelled |
+//! | `undo` | what becomes of nodes whose deployment is cancelled or fails |
 //! | `gather` | all nodes at once, stragglers left behind |
 //! | `ticket` | what may destroy what is on a disk, once |
 //! | `turns` | one order at a time per node and BMC, and rest between them |
@@ -52,4 +52,4 @@ pub use micro::{Micro, PowerStep, Step};
 pub use profile::restore as restore_profiles;
 pub use run::{Files, Journalist, Run, Settings, Target, Windows};
 pub use turns::Turns;
-pub use undo::{Undone, clear_profile, undo};
+pub use undo::{Undone, clear_profile, tidy, undo};

@@ -13,7 +13,7 @@ use crate::{
 };
 use automata::{Context, Failures, NodeId, NodeSet, Outcome, Reason};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -199,6 +199,23 @@ async fn note_reboot(run: &Run, cx: &Context, id: NodeId) -> Result<(), Reason> 
     Ok(())
 }
 
+/// Why an order was not carried out.
+enum Refusal {
+    /// It could not be written down, and so was not given: no machine is to blame, and no other
+    /// order goes out instead.
+    Unwritten(Reason),
+    /// It was given, and refused.
+    Refused(Reason),
+}
+
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unwritten(why) | Refusal::Refused(why) => why,
+        }
+    }
+}
+
 /// Tries `action` on all nodes with more and more force, each from where it begins; what
 /// still fails at the end has failed.
 async fn escalate(
@@ -216,11 +233,13 @@ async fn escalate(
         (*id, known.unwrap_or(from).max(from))
     };
     let first: BTreeMap<NodeId, Level> = starts.iter().map(first).collect();
-    let (first, starts) = (&first, &starts);
+    let (first, starts, unwritten) = (&first, &starts, &Mutex::new(BTreeSet::new()));
     let mut failed = Failures::new();
     for level in Level::ALL.into_iter().filter(|level| *level >= from) {
         let begin = first.iter().filter(|(_, first)| **first == level).map(|(id, _)| *id);
-        let now: NodeSet = begin.chain(failed.keys().copied()).collect();
+        let now: BTreeSet<NodeId> = begin.chain(failed.keys().copied()).collect();
+        let lost = unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let now: NodeSet = now.difference(&lost).copied().collect();
         if now.is_empty() {
             continue;
         }
@@ -229,10 +248,18 @@ async fn escalate(
         let order = |id| async move {
             // Part of the order itself: a node that is slow to tell how it is holds nobody.
             let begins = first[&id] == level && !starts[&id].goes_on;
-            if begins && action == PowerAction::Reboot {
-                note_reboot(run, cx, id).await?;
-            }
-            act(run, id, action, level).await
+            let given = async {
+                if begins && action == PowerAction::Reboot {
+                    note_reboot(run, cx, id).await.map_err(Refusal::Unwritten)?;
+                }
+                act(run, id, action, level).await
+            };
+            given.await.map_err(|refusal| {
+                if matches!(refusal, Refusal::Unwritten(_)) {
+                    unwritten.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                }
+                refusal.into()
+            })
         };
         let now_failed = gather.each(&now, order).await;
         // A level that is not provided says less than what the level before it said.
@@ -250,7 +277,8 @@ pub(super) async fn harder(run: &Run, id: NodeId, level: Level) -> Result<Level,
     for level in Level::ALL.into_iter().filter(|one| *one > level) {
         match act(run, id, PowerAction::Reboot, level).await {
             Ok(()) => return Ok(level),
-            Err(reason) => why = reason,
+            Err(Refusal::Unwritten(reason)) => return Err(reason),
+            Err(Refusal::Refused(reason)) => why = reason,
         }
     }
     Err(why)
@@ -267,13 +295,14 @@ fn merge(before: &Failures, now: Failures) -> Failures {
 /// The end of every message that only says that a level does not exist.
 const NOT_PROVIDED: &str = "command is not provided";
 
-async fn act(run: &Run, id: NodeId, action: PowerAction, level: Level) -> Result<(), Reason> {
+async fn act(run: &Run, id: NodeId, action: PowerAction, level: Level) -> Result<(), Refusal> {
     let node = run.node(id);
     // The turn first: whoever waits for it must not keep others from the window.
-    let turn = run.windows.turns.take(node).await.map_err(|why| why.to_string())?;
+    let turn = run.windows.turns.take(node).await;
+    let turn = turn.map_err(|why| Refusal::Refused(why.to_string().into()))?;
     let _slot = run.windows.reboot.acquire().await;
     let was_off = run.boot_order(id).is_some_and(|order| order.was_off);
-    let order = run.intend(id, action, level).await?;
+    let order = run.intend(id, action, level).await.map_err(Refusal::Unwritten)?;
     let acted = if action == PowerAction::Reboot && was_off {
         start(run, node, level).await
     } else {
@@ -292,7 +321,7 @@ async fn act(run: &Run, id: NodeId, action: PowerAction, level: Level) -> Result
             let text = format!("   ! No {level} {action} command is defined for {}", node.name);
             run.journalist.message(5, text);
         }
-        return Err(error.to_string().into());
+        return Err(Refusal::Refused(error.to_string().into()));
     }
     if action == PowerAction::Reboot {
         run.ports.shell.forget(node).await;

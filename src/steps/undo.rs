@@ -1,5 +1,7 @@
-//! A deployment that is cancelled: each node ends in a state that is known.
+//! A deployment that is cancelled or fails: each node ends in a state that is known.
 //!
+//! What a failed one was at on a node is ended, and what it mounted is unmounted. Of one that is
+//! cancelled there is more to do.
 //! A node to whose disk nothing was written boots what it ran before; one to whose disk
 //! something was written stays in the deployment system or is switched off, as its cluster's
 //! file says. No profile stays behind that leads to the deployment system. What is done here
@@ -106,6 +108,19 @@ pub async fn clear_profile(run: &Run, id: NodeId) -> Result<(), Reason> {
     let cleared = run.ports.profiles.clear(&[Arc::clone(run.node(id))]).await;
     cleared.map_err(|error| Reason::from(error.to_string()))?;
     run.note(Note::NoProfile { nodes: [id].into_iter().collect() }).await
+}
+
+/// Ends what a deployment that failed left at work on a node, and what it mounted there: its disk
+/// can be looked at, or the node be switched off, as it is. Nothing is done to a node that is
+/// elsewhere than in the deployment system, or whose disk was not written to.
+///
+/// # Errors
+/// Something is still at work there, or that cannot be told.
+pub async fn tidy(run: &Run, id: NodeId) -> Result<(), Reason> {
+    if !run.is_written(id) || !in_deployment_system(run, id).await {
+        return Ok(());
+    }
+    again::tidy(run, id).await
 }
 
 async fn in_deployment_system(run: &Run, id: NodeId) -> bool {

@@ -44,6 +44,10 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// Bound of reading a boot id.
 const BOOT_ID_LIMIT: Duration = Duration::from_secs(5);
 
+/// A node that does not even refuse a connection for that long is down. A machine under load is
+/// silent for a moment as well; one that boots is for longer.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// How long a system may take to leave when it is asked to: its services are stopped, which
 /// systemd by itself gives 90 seconds.
 const SOFT_EFFECT: Duration = Duration::from_secs(90);
@@ -88,6 +92,8 @@ struct Watch<'a> {
     wanted: Wanted,
     order: BootOrder,
     last: Option<(Reach, Reach)>,
+    /// Since when nothing answers.
+    silent: Option<Instant>,
     same_boot: bool,
     /// Since when the last order should show; none once nothing more can be ordered.
     since: Option<Instant>,
@@ -114,7 +120,8 @@ impl<'a> Watch<'a> {
             went_down: false,
         });
         let since = Some(Instant::now());
-        Self { run, id, wanted, order, last: None, same_boot: false, since, boot: None }
+        let (last, silent, boot) = (None, None, None);
+        Self { run, id, wanted, order, last, silent, same_boot: false, since, boot }
     }
 
     fn node(&self) -> &'a Node {
@@ -155,14 +162,23 @@ impl<'a> Watch<'a> {
         self.last = Some((ssh, marker));
         if ssh != Reach::Open {
             self.same_boot = false;
-            if !self.order.went_down {
-                self.order.went_down = true;
-                self.run.witness(Note::WentDown { node: self.id }).await;
-                self.run.observed(self.id).await;
-            }
+        }
+        if self.is_down(ssh) && !self.order.went_down {
+            self.order.went_down = true;
+            self.run.witness(Note::WentDown { node: self.id }).await;
+            self.run.observed(self.id).await;
         }
         let right = ssh == Reach::Open && (marker == Reach::Open) == self.wanted.deploy;
         if right { self.proof().await } else { Look::NotYet }
+    }
+
+    /// Whether the node is down, as its ssh port answered now and before.
+    fn is_down(&mut self, ssh: Reach) -> bool {
+        if ssh != Reach::Silent {
+            self.silent = None;
+            return ssh == Reach::Refused;
+        }
+        self.silent.get_or_insert_with(Instant::now).elapsed() >= SILENCE
     }
 
     /// Orders a node that runs on to reboot with more force, when it is time.

@@ -1,11 +1,13 @@
 //! A configuration in a temporary directory.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::{
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -138,6 +140,23 @@ impl Site {
         fs::remove_file(self.path(&format!("power/{node}.lab.test.hold"))).unwrap();
     }
 
+    /// Ends the site's commands that outlive a service that was killed: one that had just been
+    /// started would give its order only now.
+    pub(crate) fn end_commands(&self) {
+        let mine = self.path("").to_str().unwrap().to_owned();
+        loop {
+            let left = processes_that_name(&mine);
+            if left.is_empty() {
+                return;
+            }
+            for pid in left {
+                // It may be over by itself.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Forgets the orders that reached a node.
     pub(crate) fn forget_orders(&self, node: &str) {
         self.write(&format!("power/{node}.lab.test.orders"), "");
@@ -184,4 +203,17 @@ impl Site {
 /// needs it must say so when it is taken.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Processes, dead ones left out, with `word` in their command line.
+fn processes_that_name(word: &str) -> Vec<Pid> {
+    let numbers = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
+    // A dead one, and one that is gone, have no command line.
+    let named = numbers.filter(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(word)
+    });
+    named.filter_map(Pid::from_raw).collect()
 }

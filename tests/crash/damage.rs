@@ -75,6 +75,7 @@ const LOOKS: [&str; 9] = [
 async fn served(used: Used) -> (Used, bool) {
     let before = files(&used.site);
     let Used { site, files: pristine, under_way } = used;
+    site.end_commands();
     site.forget_orders("node-1");
     let service = Service::on(site);
     let anna = service.user("anna");

@@ -3,6 +3,7 @@
 
 mod cancel;
 mod retry;
+mod tidy;
 
 use super::{Asked, Means, Operations, Request, Site, Stream, Viewer};
 use crate::{

@@ -4,7 +4,7 @@ use super::*;
 use crate::platform::{Level, PowerAction, sim::Faults};
 
 /// The image does not reach the nodes, however often the first operation tries.
-fn broken_relay() -> Scenario {
+pub(super) fn broken_relay() -> Scenario {
     let faults = Faults::parse("relay: {dies: {count: 6}}").unwrap();
     Scenario { faults, ..Scenario::new(1, 3) }
 }

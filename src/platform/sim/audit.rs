@@ -1,7 +1,7 @@
 //! What was done to each node, and what must never happen.
 
 use super::machine::Moment;
-use crate::nodes::Node;
+use crate::{nodes::Node, platform::Errand};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the service did to one node.
@@ -82,6 +82,15 @@ impl Audit {
             self.violations.push(format!("{what} of {node} after it was settled"));
         }
         self.deeds.entry(node.to_owned()).or_default()
+    }
+
+    /// `node` is sent on an errand; what is left there of one that failed may be ended afterwards.
+    pub(super) fn errand(&mut self, node: &str, errand: &Errand) {
+        if matches!(errand, Errand::Tidy { .. }) {
+            self.deeds.entry(node.to_owned()).or_default().errands += 1;
+        } else {
+            self.doing(node, "an errand").errands += 1;
+        }
     }
 
     /// `node` gets a boot profile; one that boots its own disk may get that again at any time.

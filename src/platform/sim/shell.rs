@@ -112,7 +112,7 @@ fn begin(
     errand: &Errand,
     work: impl FnOnce(u64) -> Work,
 ) -> Begun {
-    touch.audit.doing(&node.name, "an errand").errands += 1;
+    touch.audit.errand(&node.name, errand);
     let now = touch.now;
     let [refused, reset, hangs] = [FaultKind::SshRefused, FaultKind::SshReset, FaultKind::SshHangs]
         .map(|kind| touch.strikes(kind));

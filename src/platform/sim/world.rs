@@ -228,6 +228,11 @@ impl World {
         self.touch(node, |touch| touch.machine.layout()).unwrap_or_default()
     }
 
+    /// Where a node has filesystems mounted, in the deployment system.
+    pub fn mounted(&self, node: &str) -> Vec<String> {
+        self.touch(node, |touch| touch.machine.mounted()).unwrap_or_default()
+    }
+
     /// Somebody puts an empty disk with that serial number in place of a node's own.
     pub fn swap_disk(&self, node: &str, serial: &str) {
         self.touch(node, |touch| touch.machine.swap_disk(serial.to_owned()));

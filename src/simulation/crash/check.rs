@@ -2,7 +2,7 @@
 
 use super::{
     ports::{Deed, PATIENT, Sick, Sort},
-    rig::{Case, Story},
+    rig::{Case, Is, Story},
 };
 use crate::{simulation::stage::DIGEST, store::NodeState, types::Kind};
 use serde_json::Value;
@@ -66,9 +66,19 @@ fn counts(deeds: &[Deed], sort: Sort) -> BTreeMap<(&str, &str), usize> {
 }
 
 /// An order that reached a machine is not given again. It has to be where a machine booted without
-/// our boot servers and runs what it ran before: once for a stop, more often for a long one.
+/// our boot servers and runs what it ran before: once for a stop, more often for a long one, and
+/// then with more force, for nobody saw it leave.
 fn orders(case: &Case, story: &Story, clean: &Story) -> Vec<String> {
-    let [given, right] = [story, clean].map(|one| counts(&one.deeds, Sort::Order));
+    let orders = |one: &Story| {
+        let mut deeds = one.deeds.clone();
+        if story.long {
+            let reboots = deeds.iter_mut().filter(|deed| deed.what.ends_with(" reboot"));
+            reboots.for_each(|deed| deed.what = "reboot".to_owned());
+        }
+        deeds
+    };
+    let [given, right] = [story, clean].map(orders);
+    let [given, right] = [&given, &right].map(|deeds| counts(deeds, Sort::Order));
     let keys: BTreeSet<_> = given.keys().chain(right.keys()).collect();
     let mut broken = Vec::new();
     for key in keys {
@@ -144,6 +154,31 @@ pub(super) fn failing(case: &Case, story: &Story, clean: &Story) -> Vec<String> 
     for (key, given) in counts(&story.deeds, Sort::Order) {
         if given > right.get(&key).copied().unwrap_or(1) + 1 {
             broken.push(format!("{key:?} {given} times"));
+        }
+    }
+    broken
+}
+
+/// What must hold for a deployment that was cancelled: each machine is in the state that its
+/// result tells of, and no profile is left.
+pub(super) fn undone(case: &Case, story: &Story, _: &Story) -> Vec<String> {
+    let mut broken = story.wrong.clone();
+    if story.ok.len() + story.ko.len() != NODES.len() {
+        broken.push(format!("ended with {:?}", story.poll));
+    }
+    broken.extend(left(case, story));
+    broken.extend(messages(story));
+    for (node, reason) in &story.reasons {
+        let is = story.states[node];
+        let told = [
+            ("it runs what it ran before", Is::Runs),
+            ("it is in the deployment system", Is::InDeploymentSystem),
+            ("it is switched off", Is::Off),
+            ("all had been done to it by then", Is::Runs),
+        ];
+        match told.iter().find(|(words, _)| reason.contains(words)) {
+            Some((_, state)) if *state == is => {}
+            _ => broken.push(format!("{node} is {is:?}; what is told is: {reason}")),
         }
     }
     broken

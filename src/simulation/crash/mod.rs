@@ -30,14 +30,20 @@ use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
     thread::{self, available_parallelism},
+    time::Duration,
 };
 
 /// Every way to stop a service that makes so many commits and gives so many commands.
-fn everywhere((commits, commands): (u64, u64)) -> Vec<Cut> {
+fn everywhere(points: (u64, u64)) -> Vec<Cut> {
+    between((0, 0), points)
+}
+
+/// The same from that many on.
+fn between(from: (u64, u64), to: (u64, u64)) -> Vec<Cut> {
     let writes = [Cut::BeforeCommit, Cut::TornCommit, Cut::AfterCommit];
     let calls = [Cut::BeforeCommand, Cut::DuringCommand, Cut::AfterCommand];
-    let writes = (0..commits).flat_map(|at| writes.map(|cut| cut(at)));
-    writes.chain((0..commands).flat_map(|at| calls.map(|cut| cut(at)))).collect()
+    let writes = (from.0..to.0).flat_map(|at| writes.map(|cut| cut(at)));
+    writes.chain((from.1..to.1).flat_map(|at| calls.map(|cut| cut(at)))).collect()
 }
 
 /// A case and how it goes when nothing stops the service.
@@ -51,7 +57,10 @@ impl Tried {
     fn new(case: Case) -> Self {
         let place = Place::built_in().unwrap();
         let clean = tell(&case, &place, &[]);
-        let broken = check::broken(&case, &clean, &clean);
+        let broken = match case.cancel {
+            None => check::broken(&case, &clean, &clean),
+            Some(_) => check::undone(&case, &clean, &clean),
+        };
         assert_eq!(broken, Vec::<String>::new(), "{}: {:#?}", case.name, clean.lines);
         assert_eq!(check::unannounced(&clean), Vec::<String>::new(), "{}", case.name);
         assert!(case.sick.is_none_or(|sick| check::fails_in(sick, &clean)), "{:#?}", clean.lines);
@@ -99,19 +108,20 @@ fn next(left: &Mutex<std::vec::IntoIter<Vec<Cut>>>) -> Option<Vec<Cut>> {
 }
 
 fn deployment_with(name: &'static str, sick: Option<Sick>) -> Tried {
-    Tried::new(Case { name, request: deployment(), sick })
+    Tried::new(Case { name, request: deployment(), sick, cancel: None })
 }
 
 fn reboot() -> Tried {
     let (common, kind) = (common(), Some(RebootKind::Simple));
     let request = RebootRequest { common, kind, ..RebootRequest::default() };
-    Tried::new(Case { name: "reboot", request: Request::Reboot(Box::new(request)), sick: None })
+    let request = Request::Reboot(Box::new(request));
+    Tried::new(Case { name: "reboot", request, sick: None, cancel: None })
 }
 
 fn power(name: &'static str) -> Tried {
     let (common, status) = (common(), Some(name.to_owned()));
     let request = Request::Power(Box::new(PowerRequest { common, status, level: None }));
-    Tried::new(Case { name, request, sick: None })
+    Tried::new(Case { name, request, sick: None, cancel: None })
 }
 
 #[test]
@@ -161,5 +171,20 @@ fn a_disk_that_fails_ends_an_operation_with_its_name() {
         let commits = (0..tried.clean.points.0).step_by(7);
         let faults = commits.flat_map(|at| [Cut::FailedCommit(at), Cut::FullFromCommit(at)]);
         tried.tell(faults.map(|cut| vec![cut]).collect(), check::failing);
+    }
+}
+
+/// Cancelled while nodes boot the deployment system, while they are written to, and while they boot
+/// what was installed; and the service is then stopped everywhere while it undoes.
+#[test]
+fn a_cancelled_deployment_ends_as_its_result_says_wherever_the_service_is_stopped() {
+    for (name, seconds) in [("cancelled early", 10), ("cancelled late", 35), ("at last", 50)] {
+        let cancel = Some(Duration::from_secs(seconds));
+        let case = Case { name, request: deployment(), sick: None, cancel };
+        let tried = Tried::new(case);
+        assert_ne!(tried.clean.cancelled, (0, 0), "{name}: it was over by then");
+        let cuts = between(tried.clean.cancelled, tried.clean.points);
+        assert!(cuts.len() > 6, "{name}: nothing was left to be done: {:#?}", tried.clean.lines);
+        tried.tell(cuts.into_iter().map(|cut| vec![cut]).collect(), check::undone);
     }
 }

@@ -8,9 +8,9 @@ use super::{
 use crate::{
     environments::FileRef,
     files::{Depot, Grabbed, Grabber, What},
-    nodes::Selection,
+    nodes::{Node, Selection},
     operations::{Asked, Means, Operations, Request, Stream, Viewer},
-    platform::sim::Hardware,
+    platform::{PowerState, Reach, sim::Hardware},
     simulation::{Place, Scenario, Stage, stage::IMAGE},
     steps::{Turns, Windows},
     store::{JournalRecord, Loss, MemoryDisk, NodeRecord, Store},
@@ -18,7 +18,12 @@ use crate::{
 };
 use cache::Digest;
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
@@ -49,12 +54,16 @@ pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) request: Request,
     pub(super) sick: Option<Sick>,
+    /// It is cancelled so long after it was asked for.
+    pub(super) cancel: Option<Duration>,
 }
 
 /// What happened.
 pub(super) struct Story {
     /// Commits and commands of the first service.
     pub(super) points: (u64, u64),
+    /// How many of them were before the operation was cancelled.
+    pub(super) cancelled: (u64, u64),
     /// Services that were stopped.
     pub(super) stops: usize,
     /// One of them was away for so long that machines booted meanwhile.
@@ -73,6 +82,8 @@ pub(super) struct Story {
     pub(super) poll: Poll,
     pub(super) journal: Vec<JournalRecord>,
     pub(super) nodes: Vec<NodeRecord>,
+    /// By node: what it is in.
+    pub(super) states: BTreeMap<String, Is>,
     /// By node: what it runs, whether it is left booting the deployment system, and how often
     /// a service told that it had ended.
     pub(super) ends: BTreeMap<String, (Option<String>, bool, usize)>,
@@ -80,6 +91,15 @@ pub(super) struct Story {
     pub(super) wrong: Vec<String>,
     /// The messages.
     pub(super) lines: Vec<String>,
+}
+
+/// What a machine is in, as nobody but the simulation knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Is {
+    Off,
+    InDeploymentSystem,
+    Runs,
+    Elsewhere,
 }
 
 /// A deployment as a user asks for it.
@@ -164,6 +184,9 @@ struct Teller<'a> {
     tape: Arc<Tape>,
     disk: MemoryDisk,
     wid: Option<String>,
+    asked: Option<Instant>,
+    /// Commits and commands of the first service until the client cancelled the operation.
+    before_cancel: Option<(u64, u64)>,
     lines: Vec<String>,
     wrong: Vec<String>,
     ended: BTreeMap<String, usize>,
@@ -187,6 +210,8 @@ impl<'a> Teller<'a> {
             tape: Arc::new(Tape::new(case.sick)),
             disk: MemoryDisk::new(),
             wid: None,
+            asked: None,
+            before_cancel: None,
             lines: Vec::new(),
             wrong: Vec::new(),
             ended: BTreeMap::new(),
@@ -263,6 +288,7 @@ impl<'a> Teller<'a> {
         self.wid = known.first().map(|poll| poll.wid.clone());
         if self.wid.is_none() {
             self.wid = Some(self.ask(life).await);
+            self.asked = Some(Instant::now());
         }
         let wid = self.wid.clone().unwrap();
         let began = Instant::now();
@@ -272,14 +298,29 @@ impl<'a> Teller<'a> {
                     *self.ended.entry(node).or_default() += 1;
                 }
             }
-            let poll = life.operations.poll(kind, &wid, &viewer()).unwrap();
+            let poll = life.operations.poll(kind, &wid, &viewer());
+            let poll = poll.unwrap();
             if poll.done {
                 return poll;
             }
+            self.cancel(life, &wid).await;
             sleep(Duration::from_secs(5)).await;
             if began.elapsed() > FULL {
                 life.store.gate.heal();
             }
+        }
+    }
+
+    /// Cancels the operation when it is time, once: another time would forget it, and its results
+    /// with it. Where the service was stopped before it had written that down, it goes on.
+    async fn cancel(&mut self, Life { operations, knife, .. }: &Life, wid: &str) {
+        let (Some(after), Some(asked)) = (self.case.cancel, self.asked) else { return };
+        if self.before_cancel.is_some() || asked.elapsed() < after {
+            return;
+        }
+        self.before_cancel = Some(knife.counts());
+        if let Err(problem) = operations.delete(self.case.kind(), wid, &viewer()).await {
+            self.wrong.push(format!("it was not cancelled: {problem}"));
         }
     }
 
@@ -347,6 +388,10 @@ impl<'a> Teller<'a> {
             let ended = self.ended.get(name).copied().unwrap_or_default();
             (world.runs(name), world.boots_deployment(name), ended)
         };
+        let mut states = BTreeMap::new();
+        for node in &nodes {
+            states.insert(node.name.clone(), is(self.stage, node).await);
+        }
         let kind = self.case.kind();
         let state = life.operations.state(kind, &poll.wid, &viewer()).unwrap();
         let (ko, ok): (Vec<_>, Vec<_>) = state.iter().partition(|(_, status)| status.state == "ko");
@@ -357,6 +402,8 @@ impl<'a> Teller<'a> {
         let reasons = state.into_iter().filter_map(|(node, status)| Some((node, status.error?)));
         Story {
             points,
+            cancelled: self.before_cancel.unwrap_or_default(),
+            states,
             stops,
             long: self.long,
             refused: self.refused,
@@ -372,6 +419,23 @@ impl<'a> Teller<'a> {
             wrong: self.wrong,
             lines: self.lines,
         }
+    }
+}
+
+/// What a machine is in.
+async fn is(stage: &Stage<'_>, node: &Node) -> Is {
+    if stage.world.runs(&node.name).is_some() {
+        return Is::Runs;
+    }
+    let ports = stage.plug().unwrap();
+    if ports.power.status(node, Duration::from_secs(60)).await == Ok(PowerState::Off) {
+        return Is::Off;
+    }
+    let marker = stage.site.config.server.network.ports.test_deploy_env;
+    let at = SocketAddr::new(IpAddr::V4(node.address), marker);
+    match ports.presence.probe(at, Duration::from_secs(1)).await {
+        Reach::Open => Is::InDeploymentSystem,
+        _ => Is::Elsewhere,
     }
 }
 

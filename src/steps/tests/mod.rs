@@ -2,6 +2,7 @@
 
 mod power;
 mod ticket;
+mod wait;
 
 use super::{Files, Journalist, Ledger, Micro, Note, Run, Step, Turns, Windows};
 use crate::{
@@ -12,22 +13,27 @@ use crate::{
 };
 use automata::{Context, NodeId, NodeSet, Outcome, Reason, Task};
 use std::{
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicUsize, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::sync::Semaphore;
 
-/// Keeps notes, in memory, until it is told to fail.
+/// Keeps notes, in memory, but for as many as it is told to lose.
 #[derive(Default)]
 struct Notes {
     kept: Mutex<Vec<Note>>,
-    fails: AtomicBool,
+    /// So many are kept, then so many are lost.
+    skip: AtomicUsize,
+    fails: AtomicUsize,
 }
 
 #[async_trait::async_trait]
 impl Ledger for Notes {
     async fn note(&self, note: &Note) -> Result<(), Reason> {
-        if self.fails.load(Relaxed) {
+        let take = |left: &AtomicUsize| {
+            left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+        };
+        if !take(&self.skip) && take(&self.fails) {
             return Err("the disk of the server is full".into());
         }
         self.kept.lock().unwrap().push(note.clone());

@@ -11,7 +11,7 @@ const DEPLOY: Micro =
     Micro::WaitReboot { deploy: true, press: true, timeout: Duration::from_secs(600) };
 
 /// One machine that is on, with a BMC that lies so many times.
-fn liar(count: Option<u32>) -> Bed {
+pub(super) fn liar(count: Option<u32>) -> Bed {
     let bed = |seed| {
         let mut scenario = Scenario::new(seed, 1);
         scenario.faults.set_rate(FaultKind::BmcLies, 1.0);
@@ -96,4 +96,22 @@ async fn a_silent_bmc_fails_its_node_in_time_with_the_reason() {
     assert!(why.contains("did not answer within 45s"), "{why}");
     assert!(began.elapsed() < Duration::from_secs(150), "{:?}", began.elapsed());
     assert_eq!(bed.reboots(), [(Level::Hard, Phase::Failed), (Level::VeryHard, Phase::Failed)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_cannot_be_written_down_is_not_given_nor_a_stronger_one_instead() {
+    // The first note is of what is known of the machine, the second of the order.
+    for kept in 0..2 {
+        let bed = Bed::new(&Scenario::new(1, 1));
+        bed.notes.skip.store(kept, Relaxed);
+        bed.notes.fails.store(1, Relaxed);
+        let ended = bed.step(Micro::Reboot(Level::Soft), &Context::detached("reboot")).await;
+        let why = ended.ko.values().next().unwrap();
+        assert!(why.contains("the disk of the server is full"), "{why}");
+        assert_eq!((bed.notes().len(), bed.reboots()), (kept, vec![]));
+        let orders = |audit: &mut crate::platform::sim::Audit| {
+            audit.deeds().values().map(|deeds| deeds.power).sum::<u64>()
+        };
+        assert_eq!(bed.world.audit(orders), 0);
+    }
 }

@@ -269,6 +269,14 @@ impl Machine {
         self.disk.layout()
     }
 
+    /// Where filesystems are mounted, in the deployment system.
+    pub(super) fn mounted(&self) -> Vec<String> {
+        match &self.state {
+            State::Running(System::Deployment(memory)) => memory.mounts.keys().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Number of the boot it is in; none while no system runs.
     pub(super) fn boot(&self) -> Option<u64> {
         matches!(self.state, State::Running(_)).then_some(self.boots)
