@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod environments;
 pub mod files;
+pub mod kadeploy;
 pub mod lab;
 pub mod metrics;
 pub mod nodes;

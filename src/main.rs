@@ -1,12 +1,26 @@
 //! The `kadence` binary.
 
 use clap::Parser;
-use kadence::cli::{Kadence, Logging};
+use kadence::{
+    cli::{Kadence, Logging},
+    kadeploy::Program,
+};
 use std::{io::stderr, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let zeroth = words.next().unwrap_or_default();
+    match Program::called(&zeroth) {
+        Some(program) => {
+            program.run(words.map(|word| word.to_string_lossy().into_owned()).collect())
+        }
+        None => kadence(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn kadence() -> ExitCode {
     let command_line = match Kadence::try_parse() {
         Ok(command_line) => command_line,
         Err(error) => {

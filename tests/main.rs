@@ -6,4 +6,5 @@ mod api;
 mod cli;
 mod common;
 mod crash;
+mod kadeploy;
 mod lab;

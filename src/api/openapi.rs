@@ -64,6 +64,8 @@ pub fn document() -> String {
         "type": "apiKey", "in": "header", "name": "X-Kadeploy-User",
         "description": "The name of the user; only clients on the same machine are believed",
     }});
+    // So that a change of the code changes no more of it than it must.
+    document.sort_all_objects();
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
 

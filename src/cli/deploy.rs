@@ -3,6 +3,8 @@
 mod automata;
 pub(super) mod environment;
 
+pub(crate) use automata::parse as forced_steps;
+
 use super::{
     Failure,
     operation::{NodeArgs, RunArgs, Started},

@@ -21,6 +21,7 @@ mod steps;
 mod store;
 mod table;
 
+pub(crate) use deploy::forced_steps;
 pub use failure::Failure;
 
 use crate::{client::Client, lab::cli::LabArgs};

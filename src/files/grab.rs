@@ -84,8 +84,8 @@ impl Grabber {
         let file = &what.file;
         let opened: io::Result<Box<dyn Source>> = match file {
             FileRef::Server(path) => LocalFile::new(path).await.map(|file| Box::new(file) as _),
-            FileRef::Web(url) => web(url).await,
-            FileRef::Client(path) => web(&self.exported(path)?).await,
+            FileRef::Web(url) => web(url, false).await,
+            FileRef::Client(path) => web(&self.exported(path)?, true).await,
         };
         let source = opened.map_err(|why| unreadable(file, &why))?;
         match what.most {
@@ -168,8 +168,8 @@ pub(super) fn unreadable(file: impl fmt::Display, why: &io::Error) -> Problem {
         .hint("check the address, and whether the service may read what is there")
 }
 
-async fn web(url: &str) -> io::Result<Box<dyn Source>> {
-    let client = http::client()?;
+async fn web(url: &str, exported: bool) -> io::Result<Box<dyn Source>> {
+    let client = http::client(exported)?;
     WebFile::new(&client, url).await.map(|file| Box::new(file) as _)
 }
 

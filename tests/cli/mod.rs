@@ -12,3 +12,5 @@ mod simulate;
 mod site;
 mod starting;
 mod state;
+
+pub(crate) use site::{signal, wait_for};

@@ -244,13 +244,13 @@ impl Drop for Service {
 }
 
 /// Sends `what` to the process `pid`.
-pub(super) fn signal(pid: u32, what: rustix::process::Signal) {
+pub(crate) fn signal(pid: u32, what: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, what).unwrap();
 }
 
 /// Reads lines of a stream until one contains `text`; returns that line.
-pub(super) fn wait_for(
+pub(crate) fn wait_for(
     lines: &mut impl Iterator<Item = std::io::Result<String>>,
     text: &str,
 ) -> String {

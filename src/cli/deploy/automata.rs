@@ -3,7 +3,7 @@
 use crate::types::{AutomataOverride, InstanceOverride};
 
 /// `SetDeploymentEnv|Name:retries:timeout[,...]&BroadcastEnv|...&BootNewEnv|...`, all three.
-pub(super) fn parse(text: &str) -> Result<AutomataOverride, String> {
+pub(crate) fn parse(text: &str) -> Result<AutomataOverride, String> {
     let mut automata = AutomataOverride::default();
     for part in text.split('&') {
         let (name, list) = part

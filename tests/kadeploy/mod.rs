@@ -1,0 +1,17 @@
+//! The programs of Kadeploy 3, which are ours called by their names: against answers of the
+//! original service, and against our own.
+//!
+//! `stub` gives those answers and keeps what it was asked; `programs` starts the programs.
+
+mod common;
+mod console;
+mod deploy;
+mod environments;
+mod errors;
+mod operations;
+mod ours;
+mod programs;
+mod records;
+mod several;
+mod stub;
+mod terminal;
