@@ -3,7 +3,7 @@
 use clap::Parser;
 use kadence::{
     cli::{Kadence, Logging},
-    kadeploy::Program,
+    kadeploy::Called,
 };
 use std::{io::stderr, process::ExitCode};
 use tracing_subscriber::EnvFilter;
@@ -11,10 +11,8 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let zeroth = words.next().unwrap_or_default();
-    match Program::called(&zeroth) {
-        Some(program) => {
-            program.run(words.map(|word| word.to_string_lossy().into_owned()).collect())
-        }
+    match Called::by(&zeroth) {
+        Some(called) => called.run(words.map(|word| word.to_string_lossy().into_owned()).collect()),
         None => kadence(),
     }
 }

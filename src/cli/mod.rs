@@ -9,6 +9,7 @@ mod control;
 mod deploy;
 mod env;
 mod failure;
+mod links;
 mod logs;
 mod nodes;
 mod operation;
@@ -96,6 +97,8 @@ enum Verb {
     Store(store::StoreArgs),
     /// Deploy simulated machines in virtual time, and check that all went as it must.
     Simulate(simulate::SimulateArgs),
+    /// Make the names by which this program is Kadeploy's: kadeploy3, kareboot3 and the others.
+    InstallLinks(links::LinksArgs),
     /// A lab of virtual machines with BMCs.
     Lab(Box<LabArgs>),
 }
@@ -139,6 +142,7 @@ impl Kadence {
             Verb::Serve(args) => args.run().await,
             Verb::Check(args) => args.run(),
             Verb::Steps(args) => args.run(),
+            Verb::InstallLinks(args) => args.run(),
             Verb::Store(args) => args.run(),
             Verb::Simulate(args) => args.run().await,
             Verb::Lab(args) => Ok(crate::lab::cli::run(*args).await?),

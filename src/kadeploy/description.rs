@@ -128,6 +128,8 @@ pub(super) fn yaml(value: &Value) -> String {
     options.compact_list_indent = true;
     options.prefer_block_scalars = false;
     match serde_saphyr::to_string_with_options(value, options) {
+        // What has no lines of its own stands beside the dashes.
+        Ok(text) if text.starts_with(['[', '{']) => format!("--- {text}"),
         Ok(text) => format!("---\n{text}"),
         Err(error) => format!("--- # {error}\n"),
     }

@@ -41,7 +41,35 @@ use options::{Line, Opt};
 use session::{Begun, Session};
 use std::{ffi::OsStr, path::Path, process::ExitCode};
 
-/// One of the old programs.
+/// What the process was called as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// A program that talks to services.
+    Client(Program),
+}
+
+impl Called {
+    /// What was called as `zeroth`, if it is one of the old programs.
+    pub fn by(zeroth: &OsStr) -> Option<Self> {
+        let name = Path::new(zeroth).file_name()?.to_str()?;
+        Program::ALL.into_iter().find(|program| program.name() == name).map(Self::Client)
+    }
+
+    /// Every name that means something.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Program::ALL.into_iter().map(Program::name)
+    }
+
+    /// Runs it with the words after its name. To be called before the process has opened
+    /// anything: its caller may have opened descriptors for it.
+    pub fn run(self, words: Vec<String>) -> ExitCode {
+        match self {
+            Self::Client(program) => program.run(words),
+        }
+    }
+}
+
+/// One of the old programs that talk to services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// `kadeploy3`.
@@ -89,12 +117,6 @@ impl Program {
         }
     }
 
-    /// The program that was called as `zeroth`, if it is one of these.
-    pub fn called(zeroth: &OsStr) -> Option<Self> {
-        let name = Path::new(zeroth).file_name()?.to_str()?;
-        Self::ALL.into_iter().find(|program| program.name() == name)
-    }
-
     fn options(self) -> Vec<Opt> {
         let own: &[&[Opt]] = match self {
             Self::Deploy => &[session::NODES, workflow::OPTIONS, choices::OPTIONS, deploy::OPTIONS],
@@ -135,9 +157,7 @@ impl Program {
         }
     }
 
-    /// Runs it with the words after its name. To be called before the process has opened
-    /// anything: its caller may have opened descriptors for it.
-    pub fn run(self, words: Vec<String>) -> ExitCode {
+    fn run(self, words: Vec<String>) -> ExitCode {
         let channels = Channels::inherited();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let done = match runtime {
@@ -175,9 +195,10 @@ mod tests {
 
     #[test]
     fn a_program_is_known_by_its_name() {
-        assert_eq!(Program::called(OsStr::new("/usr/bin/kadeploy3")), Some(Program::Deploy));
-        assert_eq!(Program::called(OsStr::new("kapower3")), Some(Program::Power));
-        assert_eq!(Program::called(OsStr::new("kadence")), None);
+        let by = |name: &str| Called::by(OsStr::new(name));
+        assert_eq!(by("/usr/bin/kadeploy3"), Some(Called::Client(Program::Deploy)));
+        assert_eq!(by("kapower3"), Some(Called::Client(Program::Power)));
+        assert_eq!(by("kadence"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod console;
 mod deploy;
 mod environments;
 mod errors;
+mod links;
 mod operations;
 mod ours;
 mod programs;

@@ -71,6 +71,51 @@ fn nodes_are_switched_asked_and_rebooted() {
 }
 
 #[test]
+fn environments_are_recorded_shown_deployed_and_deleted() {
+    let (service, place) = begun();
+    let text = "name: deb test\nversion: 1\nos: linux\nimage: {file: 'IMAGE', kind: tar, compression: gzip}\n\
+                boot: {kernel: /vmlinuz}\nfilesystem: ext4\npartition_type: 0x83\n";
+    place.write("env", &text.replace("IMAGE", &service.image()));
+    place.run("kaenv3 -a env").told(0, "");
+    let ran = place.run("kaenv3 -l").ended(0);
+    let row = ran.out.lines().nth(2).unwrap();
+    assert_eq!(row, "deb test              1       anna", "{}", ran.out);
+    let shell = |line: &str| Ran::of(place.shell(line).output().unwrap());
+    let printed = shell("kaenv3 -p 'deb test'").ended(0).out;
+    assert!(printed.starts_with("---\nname: deb test\nversion: 1\n"), "{printed}");
+    assert!(printed.contains("partition_type: 131\n"), "{printed}");
+    let ran = shell("kadeploy3 -e 'deb test' -m node-1").ended(0);
+    assert!(
+        ran.out.ends_with("The deployment is successful on nodes\nnode-1.lab.test\n"),
+        "{}",
+        ran.out
+    );
+    let state = place.run("kanodes3 -s -m node-1").ended(0).out;
+    let shown = "---\nnode-1.lab.test:\n  state: deployed\n  user: anna\n  environment:\n    name: deb test\n    version: 1\n    user: anna\n";
+    assert_eq!(state, shown);
+    place.run("kaenv3 -a env").ended(10);
+    shell("kaenv3 -d 'deb test'").told(0, "");
+    assert_eq!(place.run("kaenv3 -l").ended(0).out, "No environment has been found\n");
+}
+
+#[test]
+fn what_runs_is_listed() {
+    let (service, place) = begun();
+    for words in ["kanodes3 -p", "kanodes3 -a"] {
+        let out = place.run(words).ended(0).out;
+        assert!(out.starts_with("---") && out.trim_end().ends_with("[]"), "{out}");
+    }
+    service.hold("node-1");
+    let ran = place.run("kapower3 --off -m node-1 --no-wait").ended(0);
+    let wid = ran.out.split(' ').next().unwrap();
+    for words in ["kanodes3 -p".to_owned(), format!("kanodes3 -p -w {wid}"), "kanodes3 -a".into()] {
+        let out = place.run(&words).ended(0).out;
+        assert!(out.starts_with("---\n") && out.contains(&format!("wid: {wid}\n")), "{out}");
+    }
+    service.release("node-1");
+}
+
+#[test]
 fn what_the_service_offers_is_told() {
     let (_service, place) = begun();
     assert_eq!(place.run("kareboot3 -v").ended(0).out, "Kadeploy version: test\n");
