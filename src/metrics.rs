@@ -21,6 +21,7 @@ pub struct Metrics {
     steps: Family<StepLabel, Histogram>,
     requests: Family<RequestLabel, Counter>,
     damaged: Gauge,
+    reloads: Family<ReloadLabel, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -41,6 +42,11 @@ struct StepLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReloadLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabel {
     status: u16,
 }
@@ -56,14 +62,17 @@ impl Default for Metrics {
             steps: Family::new_with_constructor(seconds),
             requests: Family::default(),
             damaged: Gauge::default(),
+            reloads: Family::default(),
         };
-        let Self { registry, operations, nodes, steps, requests, damaged } = &mut metrics;
+        let Self { registry, operations, nodes, steps, requests, damaged, reloads } = &mut metrics;
         registry.register("operations_ended", "Operations that ended", operations.clone());
         registry.register("nodes", "Nodes at the end of an operation", nodes.clone());
         registry.register("step_seconds", "Time of a micro-step on a node set", steps.clone());
         registry.register("requests", "Requests to the API", requests.clone());
         let help = "1 if the state is damaged and can only be read";
         registry.register("state_damaged", help, damaged.clone());
+        let help = "How often the configuration was loaded anew, or refused";
+        registry.register("reloads", help, reloads.clone());
         metrics
     }
 }
@@ -100,6 +109,12 @@ impl Metrics {
     /// Takes note of how the state was found.
     pub(crate) fn state_damaged(&self, damaged: bool) {
         self.damaged.set(i64::from(damaged));
+    }
+
+    /// Takes note of whether a configuration that was loaded anew is good.
+    pub(crate) fn reloaded(&self, well: bool) {
+        let outcome = if well { "ok" } else { "refused" };
+        self.reloads.get_or_create(&ReloadLabel { outcome }).inc();
     }
 
     /// All of it in Prometheus' text format.

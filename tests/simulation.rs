@@ -67,6 +67,7 @@ fn every_seed_holds_all_invariants() {
                 ko.fetch_add(report.ko, Relaxed);
                 restarts.fetch_add(report.restarts, Relaxed);
             });
+            assert!(heap.bytes_max > 1 << 20, "nobody counts: {heap:?}");
             let kept = heap.bytes_current;
             most.fetch_max(kept, Relaxed);
             assert!(kept <= KEPT, "{kept} bytes are left of a run\nagain: {again}");

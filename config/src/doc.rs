@@ -175,7 +175,10 @@ Unknown keys, and keys that have no effect, are reported and stop nothing. A mis
 mandatory key, a wrong type and a value that is not allowed stop the service from
 starting; all of them are told at once.
 
-In the last column, *restart* marks keys whose change needs a restart.
+A file that changes is loaded half a second later; `kadence reload` and SIGHUP do it at once.
+All of it takes effect or nothing does, and operations that run keep what they began with. In
+the last column, *restart* marks keys whose change needs a restart: until then such a change
+refuses the whole configuration.
 ";
 
 fn row(doc: &KeyDoc) -> String {

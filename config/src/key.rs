@@ -51,6 +51,24 @@ pub(crate) enum Shape {
     Named(Box<Shape>),
 }
 
+/// What [`crate::read::Value::fixed`] says of one key of a section. Where a whole section is to
+/// stay as it is, the key in it that changed is named.
+pub(crate) fn fixed<T: crate::read::Value + PartialEq>(
+    mut keys: std::slice::Iter<'_, Key>,
+    name: &str,
+    (now, then): (&T, &T),
+    (path, all): (&str, bool),
+    changed: &mut Vec<String>,
+) {
+    let Some(key) = keys.find(|key| key.name == name).filter(|_| now != then) else { return };
+    let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+    let (before, all) = (changed.len(), all || !key.spec.reload);
+    now.fixed(then, &path, all, changed);
+    if all && changed.len() == before {
+        changed.push(path);
+    }
+}
+
 impl Shape {
     pub(crate) const fn leaf(text: &'static str) -> Self {
         Self::Leaf(Cow::Borrowed(text))

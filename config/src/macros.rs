@@ -37,6 +37,13 @@ macro_rules! section {
                 $( $rule(&section, at, cx); )?
                 Some(section)
             }
+
+            fn fixed(&self, then: &Self, path: &str, all: bool, changed: &mut Vec<String>) {
+                let keys = Self::KEYS.iter();
+                $( $crate::key::fixed(
+                    keys.clone(), $crate::macros::key_name!($field $($key)?),
+                    (&self.$field, &then.$field), (path, all), changed); )*
+            }
         }
     };
 }

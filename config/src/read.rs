@@ -13,6 +13,11 @@ pub(crate) trait Value: Sized {
 
     /// Builds it, or records in `cx` why not.
     fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self>;
+
+    /// Adds to `changed` the path of each key below `path` that is another in `then`, and whose
+    /// change needs a restart: by itself, or because that is so for `all` of the section. A value
+    /// that is no section has no keys.
+    fn fixed(&self, _then: &Self, _path: &str, _all: bool, _changed: &mut Vec<String>) {}
 }
 
 /// The state of a reading: where files are looked up, and what was wrong so far.
@@ -257,6 +262,12 @@ impl<T: Value> Value for Option<T> {
             Data::Null => Some(None),
             Data::Text(text) if text.is_empty() => Some(None),
             _ => T::read(at, cx).map(Some),
+        }
+    }
+
+    fn fixed(&self, then: &Self, path: &str, all: bool, changed: &mut Vec<String>) {
+        if let (Some(now), Some(then)) = (self, then) {
+            now.fixed(then, path, all, changed);
         }
     }
 }

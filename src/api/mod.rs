@@ -11,6 +11,7 @@ mod listen;
 mod nodes;
 mod openapi;
 mod operations;
+mod reload;
 mod reply;
 mod request;
 mod routes;
@@ -19,6 +20,7 @@ mod shape;
 
 pub use listen::serve;
 pub use openapi::document;
+pub use reload::{Reload, ReloadRequests};
 pub use routes::{Permission, routes};
 
 use crate::operations::Operations;
@@ -27,4 +29,6 @@ use crate::operations::Operations;
 pub struct Api {
     /// The operations.
     pub operations: Operations,
+    /// Whoever loads the configuration anew.
+    pub reload: Reload,
 }

@@ -16,9 +16,9 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Probl
     let means = api.operations.means();
     let named = request.decode::<Common>()?.nodes;
     let chosen = if named.is_empty() {
-        means.site.inventory.all().to_vec()
+        means.site().inventory.all().to_vec()
     } else {
-        means.site.inventory.select(&named)?.nodes
+        means.site().inventory.select(&named)?.nodes
     };
     if request.toggle("list") {
         return Reply::of(&chosen.iter().map(|node| &node.name).collect::<Vec<_>>());

@@ -4,7 +4,7 @@
 //! for words of the path, and a last segment "may be left out". The table says which paths
 //! there are in truth, and who may use them.
 
-use super::{environments, nodes, operations, routes::Permission, routes::routes, service};
+use super::{environments, nodes, operations, reload, routes::Permission, routes::routes, service};
 use crate::types::{Event, NodeInfo, NodeStatus, Poll};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -23,6 +23,7 @@ const OPTIONAL: &str = "May be left out";
         service::openapi,
         service::metrics,
         service::events,
+        reload::reload,
         nodes::list,
         nodes::one,
         environments::list,

@@ -1,7 +1,7 @@
 //! The one table of routes, and the way of a request through it.
 
 use super::{
-    Api, environments, nodes, operations,
+    Api, environments, nodes, operations, reload,
     reply::{Format, Reply, refuse},
     request::{Raw, Request},
     service, shape,
@@ -72,6 +72,7 @@ fn table() -> Vec<Route> {
         route(get.clone(), "/openapi.json", Anyone, service::openapi),
         route(get.clone(), "/metrics", User, service::metrics),
         route(get.clone(), "/events", User, service::events),
+        route(post.clone(), "/reload", User, reload::reload),
         route(get.clone(), "/nodes", User, nodes::list),
         route(get.clone(), "/nodes/{node}", User, nodes::one),
         route(get.clone(), "/environments", User, environments::list),
@@ -174,7 +175,7 @@ async fn dispatch(api: Arc<Api>, raw: Raw) -> Result<Reply, Problem> {
 }
 
 fn almighty(api: &Api, user: &str) -> bool {
-    api.operations.means().site.config.server.rights.almighty().any(|one| one == user)
+    api.operations.means().site().config.server.rights.almighty().any(|one| one == user)
 }
 
 /// The open segments, if `given` has the form of `path`.

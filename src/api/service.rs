@@ -40,7 +40,7 @@ const VARIABLES: [&str; 16] = [
 /// What the version file of the configuration says.
 #[utoipa::path(get, path = "/version", tag = "service", responses((status = 200, body = String)))]
 pub(super) async fn version(api: Arc<Api>, _: Request) -> Answer {
-    Ok(Reply::Text(api.operations.means().site.config.version.clone()))
+    Ok(Reply::Text(api.operations.means().site().config.version.clone()))
 }
 
 /// What the names of the headers that tell the user start with.
@@ -53,7 +53,8 @@ pub(super) async fn headers_prefix(_: Arc<Api>, _: Request) -> Answer {
 /// `damage` tells why not.
 #[utoipa::path(get, path = "/info", tag = "service", responses((status = 200, description = "pxe, automata, supported_fs, vars, damage")))]
 pub(super) async fn info(api: Arc<Api>, _: Request) -> Answer {
-    let config = &api.operations.means().site.config;
+    let site = api.operations.means().site();
+    let config = &site.config;
     let way = |name: &str, one: &config::model::Instance| json!({"name": format!("{name}{}", one.kind), "retries": one.retries, "timeout": one.timeout.as_secs()});
     let clusters = || config.clusters.iter().map(|cluster| (cluster.name.clone(), cluster));
     let automata: BTreeMap<_, _> = clusters()
@@ -80,7 +81,8 @@ pub(super) async fn info(api: Arc<Api>, _: Request) -> Answer {
 /// Names of the clusters.
 #[utoipa::path(get, path = "/clusters", tag = "service", responses((status = 200, body = Vec<String>)))]
 pub(super) async fn clusters(api: Arc<Api>, _: Request) -> Answer {
-    let config = &api.operations.means().site.config;
+    let site = api.operations.means().site();
+    let config = &site.config;
     Reply::of(&config.clusters.iter().map(|cluster| &cluster.name).collect::<Vec<_>>())
 }
 

@@ -16,6 +16,7 @@ mod operation;
 mod operations;
 mod power;
 mod reboot;
+mod reload;
 mod serve;
 mod simulate;
 mod steps;
@@ -69,6 +70,8 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Check a configuration.
     Check(check::CheckArgs),
+    /// Let the service load its configuration anew.
+    Reload(reload::ReloadArgs),
     /// Install an environment on nodes.
     Deploy(Box<deploy::DeployArgs>),
     /// Reboot nodes.
@@ -141,6 +144,7 @@ impl Kadence {
         match self.verb {
             Verb::Serve(args) => args.run().await,
             Verb::Check(args) => args.run(),
+            Verb::Reload(args) => args.run(&global.client()?).await,
             Verb::Steps(args) => args.run(),
             Verb::InstallLinks(args) => args.run(),
             Verb::Store(args) => args.run(),

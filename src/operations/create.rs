@@ -1,7 +1,7 @@
 //! A request becomes an operation, or is refused with everything left as it was.
 
 use super::{
-    Inner, archive,
+    Inner, Site, archive,
     journal::{Chapter, Pen},
     log::{Log, seconds},
     operation::{Operation, Parts},
@@ -80,7 +80,9 @@ impl Request {
 pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Created>, Problem> {
     let common = asked.request.common().clone();
     let wid = asked.request.kind().new_id();
-    let Selection { nodes, notes } = inner.means.site.inventory.select(&common.nodes)?;
+    // Of one moment: the configuration may be loaded anew meanwhile.
+    let site = inner.means.site();
+    let Selection { nodes, notes } = site.inventory.select(&common.nodes)?;
     let level = level(inner, &common)?;
     let installed = match &asked.request {
         Request::Deploy(request) => Some(archive::environment(inner, request, &asked.user).await?),
@@ -95,7 +97,7 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     };
     look(&grabber, &files).await?;
     // Checked for all nodes first: a request that is wrong changes nothing, whoever is busy.
-    let mut orders = orders(inner, &asked, &nodes, installed.as_ref())?;
+    let mut orders = orders(&site, &asked, &nodes, installed.as_ref())?;
     if common.dry_run {
         return Ok(None);
     }
@@ -104,7 +106,7 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
         return Err(all_busy(&busy));
     }
     if !busy.is_empty() {
-        orders = self::orders(inner, &asked, &free, installed.as_ref())?;
+        orders = self::orders(&site, &asked, &free, installed.as_ref())?;
     }
     let record = record(&asked, level, installed.as_ref(), &orders, &nodes);
     let Common { client, keep, debug, .. } = common;
@@ -183,13 +185,14 @@ impl Draft<'_> {
         let files = Arc::new(OnceLock::new());
         let alone = orders.len() == 1;
         let means = &self.inner.means;
+        let ports = means.ports();
         let common = part::Common {
             wid: &self.wid,
             kind: self.record.kind,
             log: &log,
             debug: debug.as_ref(),
             files: &files,
-            ports: &means.ports,
+            ports: &ports,
             windows: &means.windows,
             muted: self.again,
         };
@@ -227,7 +230,8 @@ impl Draft<'_> {
 
     /// What the messages of one of several clusters begin with.
     fn prefix(&self, cluster: &str, index: usize) -> String {
-        let configured = self.inner.means.site.config.cluster(cluster);
+        let site = self.inner.means.site();
+        let configured = site.config.cluster(cluster);
         let prefix = configured.and_then(|cluster| cluster.prefix.clone());
         prefix.unwrap_or_else(|| format!("c{}", index + 1))
     }
@@ -258,12 +262,11 @@ pub(super) async fn start(
 }
 
 fn orders(
-    inner: &Inner,
+    site: &Site,
     asked: &Asked,
     nodes: &[Arc<Node>],
     installed: Option<&Installed>,
 ) -> Result<Vec<Order>, Problem> {
-    let site = &inner.means.site;
     let config = &site.config;
     let one = |(cluster, nodes): (&config::Cluster, Vec<Arc<Node>>)| match &asked.request {
         Request::Deploy(request) => {
@@ -316,7 +319,7 @@ fn footprint(request: &Request) -> Option<Footprint> {
 
 fn level(inner: &Inner, common: &Common) -> Result<u8, Problem> {
     match common.verbose_level {
-        None => Ok(inner.means.site.config.server.verbosity.clients),
+        None => Ok(inner.means.site().config.server.verbosity.clients),
         Some(level @ 1..=5) => Ok(level),
         Some(_) => Err(Problem::parameter(
             Code::InvalidOption,

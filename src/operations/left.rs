@@ -110,6 +110,6 @@ async fn begin(
     let means = &inner.means;
     let device = order.target.as_ref().map_or("", |target| target.device.as_str());
     let ports = [order.settings.ssh_port, order.settings.marker_port];
-    steps::still_there((&means.ports, &means.windows), ports, node, (device, &left)).await?;
+    steps::still_there((&means.ports(), &means.windows), ports, node, (device, &left)).await?;
     Ok(Begin { from, left })
 }

@@ -25,6 +25,7 @@ mod order;
 mod outline;
 mod part;
 mod plans;
+mod premises;
 mod record;
 mod reservation;
 mod resume;
@@ -48,18 +49,17 @@ pub use operation::Viewer;
 pub(crate) use order::deploy as deployment;
 pub use outline::outline;
 pub(crate) use outline::typical;
+pub use premises::{Premises, Site};
 pub use solo::{Column, End, Solo};
 pub(crate) use solo::{pages, records};
 
 use crate::{
     files::Depot,
-    nodes::Inventory,
     platform::Ports,
     steps::Windows,
     store::Store,
     types::{Code, Created, Kind, NodeStatus, Poll, Problem, StatusTree},
 };
-use config::Config;
 use futures_util::future::join_all;
 use operation::Operation;
 use reservation::Reservations;
@@ -72,22 +72,10 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What the configuration makes of the site.
-pub struct Site {
-    /// The configuration.
-    pub config: Config,
-    /// The machines.
-    pub inventory: Inventory,
-    /// Kernel parameter that lets us into the deployment system.
-    pub deploy_key: String,
-}
-
 /// What operations work with.
 pub struct Means {
-    /// The site.
-    pub site: Arc<Site>,
-    /// The machines.
-    pub ports: Ports,
+    /// The site and its machines.
+    pub premises: Premises,
     /// What is kept.
     pub store: Arc<dyn Store>,
     /// Why it can only be read, and the way out; none for a sound state.
@@ -98,6 +86,18 @@ pub struct Means {
     pub windows: Arc<Windows>,
     /// Where events go.
     pub stream: Stream,
+}
+
+impl Means {
+    /// The site as it is configured now.
+    pub fn site(&self) -> Arc<Site> {
+        self.premises.site()
+    }
+
+    /// The ways to its machines.
+    pub fn ports(&self) -> Ports {
+        self.premises.ports()
+    }
 }
 
 /// All operations of the service. Cheap to clone.

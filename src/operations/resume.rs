@@ -35,7 +35,7 @@ pub(super) async fn take_up(inner: &Arc<Inner>, one: Unfinished) -> Result<(), S
     let operation = match prepare(inner, &one).await {
         Ok((operation, job)) => {
             for part in &job.parts {
-                restore(&inner.means.site.inventory, part).await;
+                restore(&inner.means.site().inventory, part).await;
             }
             let text = format!("The service was restarted: the {} goes on", operation.kind);
             operation.say(0, &text);

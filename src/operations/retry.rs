@@ -99,7 +99,8 @@ async fn plans(
         nothing(text).hint("start the operation anew")
     })?;
     let known = left::left(inner, first, &plans.orders).await;
-    let inventory = &inner.means.site.inventory;
+    let site = inner.means.site();
+    let inventory = &site.inventory;
     keep(&mut plans, |name| failed.contains(name) && inventory.get(name).is_some());
     if plans.orders.is_empty() {
         return Err(nothing(format!("the nodes of {wid} that failed are not there any more")));

@@ -107,7 +107,7 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
     let pen = Pen::new(Arc::clone(&inner.means.store), &operation.wid);
     let done = CancellationToken::new();
     let Job { parts, grabber, files, keep, reservation } = job;
-    let keep = (keep, inner.means.site.config.server.breakpoint_limit);
+    let keep = (keep, inner.means.site().config.server.breakpoint_limit);
     let work = async {
         let carried = carry_out(inner, operation, &pen, (parts, keep), (&grabber, files)).await;
         done.cancel();
@@ -160,6 +160,8 @@ async fn carry_out(
     (grabber, wanted): (&Grabber, Wanted),
 ) -> Carried {
     let ground = Ground::of(&parts);
+    // Those it began with.
+    let ports = parts.first().map_or_else(|| inner.means.ports(), |part| part.run.ports.clone());
     let grabbed = tokio::select! {
         grabbed = grab(operation, pen, grabber, wanted) => grabbed,
         () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
@@ -185,7 +187,7 @@ async fn carry_out(
         }
     }
     grabber.depot.release(&operation.wid);
-    if let Err(error) = leave(&inner.means.ports, operation.kind, &operation.watches).await {
+    if let Err(error) = leave(&ports, operation.kind, &operation.watches).await {
         tracing::error!(wid = operation.wid, %error, "a boot profile stays behind");
     }
     carried

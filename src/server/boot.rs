@@ -15,7 +15,7 @@ use netboot::{
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,39 @@ const BOOT_SERVER_PORT: u16 = 4011;
 /// The running servers.
 pub(super) struct BootServers {
     tasks: JoinSet<anyhow::Result<()>>,
+    guests: Guests,
+}
+
+/// The machines that the servers know.
+#[derive(Clone)]
+pub(super) struct Guests {
+    eyes: Arc<Eyes>,
+    known: Arc<Known>,
+    hosts: Arc<Hosts>,
+}
+
+impl Guests {
+    fn new(site: &Full, profiles: &Profiles, hub: Arc<PresenceHub>) -> anyhow::Result<Self> {
+        let eyes = Arc::new(Eyes { names: RwLock::default(), hub });
+        let guests = Self { eyes, known: Arc::default(), hosts: Arc::default() };
+        guests.change(site, profiles)?;
+        Ok(guests)
+    }
+
+    /// The machines of `site`, and no others, from now on.
+    ///
+    /// # Errors
+    /// What one of them boots first cannot be told; then nothing is changed.
+    pub(super) fn change(&self, site: &Full, profiles: &Profiles) -> anyhow::Result<()> {
+        let nodes = site.inventory.all();
+        let hosts = nodes.iter().filter(|node| !node.macs.is_empty());
+        let hosts =
+            hosts.map(|node| host(site, profiles, node)).collect::<anyhow::Result<Vec<_>>>()?;
+        self.hosts.replace(hosts);
+        self.known.replace(nodes.iter().map(|node| IpAddr::V4(node.address)));
+        *self.eyes.names.write().unwrap_or_else(PoisonError::into_inner) = Names::of(nodes);
+        Ok(())
+    }
 }
 
 impl BootServers {
@@ -38,14 +71,14 @@ impl BootServers {
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let settings = &site.config.server.netboot;
-        let watcher: Arc<dyn Watcher> = Arc::new(Eyes::new(site.inventory.all(), hub));
-        let known = site.inventory.all().iter().map(|node| IpAddr::V4(node.address));
+        let guests = Guests::new(site, profiles, hub)?;
+        let watcher: Arc<dyn Watcher> = Arc::clone(&guests.eyes) as _;
         let repository = &site.config.server.pxe.dhcp.repository;
         let directory = Directory::open(repository)
             .with_context(|| format!("cannot open the boot repository {}", repository.display()))?;
         let routes = Routes::new(vec![table as _, Arc::new(directory)]);
-        let service =
-            BootService::new(Arc::new(routes), Arc::new(Known::new(known)), Arc::clone(&watcher));
+        let known = Arc::clone(&guests.known);
+        let service = BootService::new(Arc::new(routes), known, Arc::clone(&watcher));
         let mut tasks = JoinSet::new();
         if let Some(tftp) = &settings.tftp {
             let socket = tftp::bind(tftp.listen).with_context(|| in_use("TFTP", tftp.listen))?;
@@ -65,9 +98,14 @@ impl BootServers {
             });
         }
         if settings.dhcp.mode != DhcpMode::Off {
-            serve_dhcp(&mut tasks, site, profiles, watcher, stop)?;
+            serve_dhcp(&mut tasks, site, Arc::clone(&guests.hosts), watcher, stop)?;
         }
-        Ok(Self { tasks })
+        Ok(Self { tasks, guests })
+    }
+
+    /// The machines that they know, to be changed.
+    pub(super) fn guests(&self) -> Guests {
+        self.guests.clone()
     }
 
     /// Returns when a server has failed; never if none does.
@@ -105,13 +143,11 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn serve_dhcp(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     site: &Full,
-    profiles: &Profiles,
+    hosts: Arc<Hosts>,
     watcher: Arc<dyn Watcher>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let settings = &site.config.server.netboot.dhcp;
-    let hosts = site.inventory.all().iter().filter(|node| !node.macs.is_empty());
-    let hosts = hosts.map(|node| host(site, profiles, node)).collect::<anyhow::Result<Vec<_>>>()?;
     let interface = settings.interface.as_deref();
     let bind = |port: u16| {
         dhcp::bind(interface, port)
@@ -123,7 +159,6 @@ fn serve_dhcp(
     let settings = dhcp_settings(settings);
     let stop = stop.clone();
     tasks.spawn(async move {
-        let hosts = Arc::new(Hosts::new(hosts));
         dhcp::serve(socket, second, settings, hosts, watcher, stop).await;
         Ok(())
     });
@@ -181,27 +216,38 @@ fn host(site: &Full, profiles: &Profiles, node: &Node) -> anyhow::Result<DhcpHos
 
 /// Tells the presence hub which node asked for what.
 struct Eyes {
-    by_address: HashMap<IpAddr, String>,
-    by_mac: HashMap<String, String>,
+    names: RwLock<Names>,
     hub: Arc<PresenceHub>,
 }
 
-impl Eyes {
-    fn new(nodes: &[Arc<Node>], hub: Arc<PresenceHub>) -> Self {
+/// The names of nodes.
+#[derive(Default)]
+struct Names {
+    by_address: HashMap<IpAddr, String>,
+    by_mac: HashMap<String, String>,
+}
+
+impl Names {
+    fn of(nodes: &[Arc<Node>]) -> Self {
         let address = |node: &Arc<Node>| (IpAddr::V4(node.address), node.name.clone());
         let macs = nodes
             .iter()
             .flat_map(|node| node.macs.iter().map(|mac| (mac.clone(), node.name.clone())));
-        Self { by_address: nodes.iter().map(address).collect(), by_mac: macs.collect(), hub }
+        Self { by_address: nodes.iter().map(address).collect(), by_mac: macs.collect() }
+    }
+
+    /// The node with that MAC address or, where that is not known, at that address.
+    fn find(&self, mac: Option<&str>, address: Option<IpAddr>) -> Option<&String> {
+        let by_mac = mac.and_then(|mac| self.by_mac.get(mac));
+        by_mac.or_else(|| address.and_then(|address| self.by_address.get(&address)))
     }
 }
 
 impl Watcher for Eyes {
     fn seen(&self, event: &Event) {
         let mac = event.client.mac.map(|mac| mac.to_string());
-        let by_mac = mac.as_ref().and_then(|mac| self.by_mac.get(mac));
-        let node = by_mac.or_else(|| event.client.ip.and_then(|ip| self.by_address.get(&ip)));
-        let Some(node) = node else {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(node) = names.find(mac.as_deref(), event.client.ip) else {
             tracing::info!(server = ?event.server, client = %event.client, what = %event.what, "asked by an unknown machine");
             return;
         };

@@ -4,32 +4,28 @@
 //! * `state` – the state, or what can be read of a damaged one
 //! * `boot` – the servers that machines boot from
 //! * `simulated` – clusters whose machines are made up
+//! * `workshop` – the ways to the machines, made of a configuration
+//! * `reload` – the configuration loaded anew; `changes` sees that it has changed
 //! * this file – the order of things
 
 mod boot;
+mod changes;
+mod reload;
 mod simulated;
 mod site;
 mod state;
+mod workshop;
 
 use crate::{
     api::{self, Api},
-    operations::{Means, Operations, Stream},
-    platform::{
-        Ports,
-        real::{
-            power::{RealPower, SETTLE},
-            presence::PresenceHub,
-            ssh::{Ssh, SshOptions},
-            transfer::{RelaySettings, RelayTransfer},
-        },
-        rendered::{Profiles, Shelf},
-    },
+    operations::{Means, Operations, Premises, Stream},
+    platform::Ports,
     steps::{Turns, Windows},
 };
 use anyhow::{Context, bail};
 use boot::BootServers;
 use config::Config;
-use netboot::ProfileTable;
+use reload::Reloader;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -41,8 +37,10 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::Semaphore,
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use workshop::{Made, Workshop};
 
 /// A peer of the cache that sends nothing for this long is given up.
 const FETCH_STALL: Duration = Duration::from_secs(60);
@@ -83,27 +81,20 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let (listener, address) = listen(&config).await?;
     let state = state::open(&config.server.state_dir)?;
     let served = if state.damage.is_none() { Served::All } else { Served::Rest };
-    let hub = Arc::new(PresenceHub::default());
-    let table = Arc::new(ProfileTable::default());
-    let own = config.server.netboot.serves_profiles();
-    let shelf = if own { Shelf::Table(Arc::clone(&table)) } else { Shelf::Files };
-    let profiles = Arc::new(Profiles::new(&config, shelf));
-    let site = Arc::new(site::site(config)?);
-    if own {
-        profiles.reset(site.inventory.all())?;
-    }
+    let mut workshop = Workshop::new(&config);
+    let Made { site, ports, profiles } = workshop.make(config, None)?;
     let stop = CancellationToken::new();
-    let worlds = simulated::worlds(&site);
-    let ports = simulated::ports(&site, &worlds, &hub, || {
-        ports(&site, Arc::clone(&hub), Arc::clone(&profiles))
-    })?;
     // Before the boot servers: nodes that ask them get what they were to boot when the
     // service was stopped.
     let operations = Operations::open(means(&site, ports, state)?).await?;
+    let (table, hub) = (Arc::clone(&workshop.table), Arc::clone(&workshop.hub));
     let mut boot = BootServers::start(&site, &profiles, table, hub, &stop)?;
     operations.go_on();
+    let (reloader, reload) = Reloader::new(dir, &operations, workshop, boot.guests())?;
+    let mut reloading = JoinSet::new();
+    reloading.spawn(reloader.serve(stop.clone()));
     tracing::info!(%address, nodes = site.inventory.all().len(), "the service is ready");
-    let api = Arc::new(Api { operations: operations.clone() });
+    let api = Arc::new(Api { operations: operations.clone(), reload });
     let ended = {
         let serving = api::serve(listener, api, stop.clone());
         let signal = wait_for_signal();
@@ -122,6 +113,7 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     };
     stop.cancel();
     boot.stopped().await;
+    while reloading.join_next().await.is_some() {}
     ended.map(|()| served)
 }
 
@@ -175,29 +167,6 @@ fn refuse_other_addresses(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn ports(
-    site: &site::Full,
-    hub: Arc<PresenceHub>,
-    profiles: Arc<Profiles>,
-) -> anyhow::Result<Ports> {
-    let server = &site.config.server;
-    let mut options = SshOptions::new(&server.ssh_private_key);
-    options.port = server.network.ports.ssh;
-    let shell = Arc::new(Ssh::new(options));
-    let relay = RelaySettings {
-        block: server.relay.block_size as usize,
-        ring: server.relay.ring as usize,
-        ..RelaySettings::new(site::relay_program(&site.config)?, site::own_address(site)?)
-    };
-    Ok(Ports {
-        power: Arc::new(RealPower::new(site::commands(&site.config), SETTLE)?),
-        transfer: Arc::new(RelayTransfer::new(shell.clone(), relay)),
-        shell,
-        presence: hub,
-        profiles,
-    })
-}
-
 fn means(site: &Arc<site::Full>, ports: Ports, state: state::State) -> anyhow::Result<Means> {
     let server = &site.config.server;
     let limits = cache::Limits {
@@ -213,8 +182,7 @@ fn means(site: &Arc<site::Full>, ports: Ports, state: state::State) -> anyhow::R
         turns: Turns::new(server.windows.reboot.quiet_time),
     };
     Ok(Means {
-        site: Arc::clone(site),
-        ports,
+        premises: Premises::new(Arc::clone(site), ports),
         store: state.store,
         damage: state.damage,
         depot: Arc::new(cache),

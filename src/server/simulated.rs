@@ -14,45 +14,50 @@ use config::model::Platform;
 use netboot::ProfileTable;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The simulated clusters by name, with their machines.
-pub(super) type Worlds = BTreeMap<String, Arc<World>>;
+/// The ways to the machines of each simulated cluster, by its name.
+#[derive(Default)]
+pub(super) struct Simulated(BTreeMap<String, Ports>);
 
-/// A world for each cluster that is simulated. It begins now.
-pub(super) fn worlds(site: &Full) -> Worlds {
-    let simulated = site.config.clusters.iter().filter(|one| one.platform == Platform::Sim);
-    let world = |cluster: &config::Cluster| {
-        let kind = Kind::of(&site.config, cluster, &site.deploy_key);
-        (cluster.name.clone(), World::new(kind, &nodes(site, &cluster.name)))
-    };
-    simulated.map(world).collect()
+impl Simulated {
+    /// The ports of all clusters; `real` makes those of the clusters that are not simulated, if
+    /// there are any. The machines of a cluster that is new begin now, those of one that is gone
+    /// end with the operations that still use them.
+    pub(super) fn ports(
+        &mut self,
+        site: &Full,
+        hub: &Arc<PresenceHub>,
+        real: impl FnOnce() -> anyhow::Result<Ports>,
+    ) -> anyhow::Result<Ports> {
+        let wanted = || site.config.clusters.iter().filter(|one| one.platform == Platform::Sim);
+        let mut simulated = BTreeMap::new();
+        for cluster in wanted() {
+            let known = self.0.get(&cluster.name).cloned();
+            let ports = known.map_or_else(|| begin(site, cluster, hub), Ok)?;
+            simulated.insert(cluster.name.clone(), ports);
+        }
+        let all = simulated.len() == site.config.clusters.len();
+        let other = match simulated.values().next() {
+            Some(first) if all => first.clone(),
+            _ => real()?,
+        };
+        self.0.clone_from(&simulated);
+        if simulated.is_empty() {
+            return Ok(other);
+        }
+        Ok(by_cluster(simulated, other, site.inventory.all(), Arc::clone(hub)))
+    }
 }
 
-/// The ports of all clusters; `real` makes those of the clusters that are not simulated, if
-/// there are any.
-pub(super) fn ports(
-    site: &Full,
-    worlds: &Worlds,
-    hub: &Arc<PresenceHub>,
-    real: impl FnOnce() -> anyhow::Result<Ports>,
-) -> anyhow::Result<Ports> {
+/// The machines of `cluster` begin.
+fn begin(site: &Full, cluster: &config::Cluster, hub: &Arc<PresenceHub>) -> anyhow::Result<Ports> {
+    let nodes = nodes(site, &cluster.name);
+    let world = World::new(Kind::of(&site.config, cluster, &site.deploy_key), &nodes);
     // A table of their own: their profiles are never written where real machines look.
     let table = Arc::new(ProfileTable::default());
     let profiles = Arc::new(Profiles::new(&site.config, Shelf::Table(Arc::clone(&table))));
-    let mut simulated = BTreeMap::new();
-    for (cluster, world) in worlds {
-        profiles.reset(&nodes(site, cluster))?;
-        simulated.insert(cluster.clone(), world.plug(&profiles, &table, hub));
-        tracing::info!(cluster, "its machines are simulated");
-    }
-    let all = simulated.len() == site.config.clusters.len();
-    let other = match simulated.values().next() {
-        Some(first) if all => first.clone(),
-        _ => real()?,
-    };
-    if simulated.is_empty() {
-        return Ok(other);
-    }
-    Ok(by_cluster(simulated, other, site.inventory.all(), Arc::clone(hub)))
+    profiles.reset(&nodes)?;
+    tracing::info!(cluster = cluster.name, "its machines are simulated");
+    Ok(world.plug(&profiles, &table, hub))
 }
 
 fn nodes(site: &Full, cluster: &str) -> Vec<Arc<Node>> {

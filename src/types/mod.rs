@@ -9,6 +9,7 @@ mod advice;
 mod event;
 mod operation;
 mod problem;
+mod reloaded;
 mod request;
 
 pub use advice::{Advice, Class, advice};
@@ -18,6 +19,7 @@ pub use operation::{
     StatusTree, StepStatus,
 };
 pub use problem::{Code, Problem};
+pub use reloaded::Reloaded;
 pub use request::{
     AutomataOverride, Common, DeployRequest, EnvironmentChoice, InstanceOverride, PowerRequest,
     PxeChoice, RebootKind, RebootRequest,

@@ -17,6 +17,7 @@ mod options;
 mod others;
 mod power;
 mod reboot;
+mod reload;
 mod restart;
 mod retry;
 mod simulated;

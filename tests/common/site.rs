@@ -7,7 +7,6 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -153,7 +152,6 @@ impl Site {
                 // It may be over by itself.
                 let _ = kill_process(pid, Signal::KILL);
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -247,4 +247,10 @@ impl Value for Pxe {
             userfiles: keys.userfiles,
         })
     }
+
+    fn fixed(&self, then: &Self, path: &str, _: bool, changed: &mut Vec<String>) {
+        if self.userfiles != then.userfiles {
+            changed.push(format!("{path}/dhcp/userfiles"));
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::cluster::ClusterFile;
 use super::clusters::{Bmc, Firmware, Platform, Sim};
 use super::remoteops::{Command, Level, RemoteAction, RemoteOps};
 use super::server::Server;
+use crate::read::Value;
 use std::{net::Ipv4Addr, path::PathBuf};
 
 /// The whole configuration of the service.
@@ -28,6 +29,27 @@ impl Config {
     /// All nodes, with their clusters, in the order of the files.
     pub fn nodes(&self) -> impl Iterator<Item = (&Cluster, &Node)> {
         self.clusters.iter().flat_map(|c| c.nodes.iter().map(move |node| (c, node)))
+    }
+
+    /// The keys that are another in `then`, and whose change needs a restart of the service, each
+    /// as `file: path`.
+    pub fn fixed_changes(&self, then: &Self) -> Vec<String> {
+        let mut server = Vec::new();
+        self.server.fixed(&then.server, "", false, &mut server);
+        let server = server.into_iter().map(|path| format!("server.conf: {path}"));
+        let clusters = self.clusters.iter().filter_map(|now| {
+            let then = then.cluster(&now.name)?;
+            let made_up = now.platform == Platform::Sim && now.nodes != then.nodes;
+            let key = match () {
+                () if now.platform != then.platform => "platform",
+                () if now.sim != then.sim => "sim",
+                // Machines that are simulated begin with the service.
+                () if made_up => "nodes",
+                () => return None,
+            };
+            Some(format!("clusters.conf: {key} of the cluster {}", now.name))
+        });
+        server.chain(clusters).collect()
     }
 
     /// A node by its full name, with its cluster.

@@ -5,7 +5,7 @@ mod cancel;
 mod retry;
 mod tidy;
 
-use super::{Asked, Means, Operations, Request, Site, Stream, Viewer};
+use super::{Asked, Means, Operations, Premises, Request, Site, Stream, Viewer};
 use crate::{
     nodes::Inventory,
     platform::Ports,
@@ -126,8 +126,7 @@ async fn open(stage: &Stage<'_>, disk: &MemoryDisk, dir: &TempDir) -> (Operation
     let turns = Turns::new(Duration::from_secs(5));
     let windows = Windows { reboot: Semaphore::new(50), check: Semaphore::new(50), turns };
     let means = Means {
-        site: Arc::clone(&stage.site),
-        ports: ports.clone(),
+        premises: Premises::new(Arc::clone(&stage.site), ports.clone()),
         store: Arc::new(EmbeddedStore::on_disk(disk.clone()).unwrap()),
         damage: None,
         depot: Arc::new(cache::Cache::open(dir.path().join("cache"), limits).unwrap()),

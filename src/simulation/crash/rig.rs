@@ -9,7 +9,7 @@ use crate::{
     environments::FileRef,
     files::{Depot, Grabbed, Grabber, What},
     nodes::{Node, Selection},
-    operations::{Asked, Means, Operations, Request, Stream, Viewer},
+    operations::{Asked, Means, Operations, Premises, Request, Stream, Viewer},
     platform::{PowerState, Reach, sim::Hardware},
     simulation::{Place, Scenario, Stage, stage::IMAGE},
     steps::{Turns, Windows},
@@ -263,8 +263,10 @@ impl<'a> Teller<'a> {
             turns: Turns::new(self.stage.site.config.server.windows.reboot.quiet_time),
         };
         let means = Means {
-            site: Arc::clone(&self.stage.site),
-            ports: ports::cut(ports, (&knife, &store), &self.tape, number),
+            premises: Premises::new(
+                Arc::clone(&self.stage.site),
+                ports::cut(ports, (&knife, &store), &self.tape, number),
+            ),
             store: Arc::clone(&store) as _,
             depot: Arc::new(Names),
             damage: None,
