@@ -183,6 +183,7 @@ async fn fill(store: &EmbeddedStore, nodes: u64, records: u64) -> Result<()> {
         let mut change = Change::new();
         for n in block * 1000..nodes.min((block + 1) * 1000) {
             change = change.put_node(NodeRecord {
+                partition: None,
                 node: format!("node-{n}.site.example.org"),
                 state: NodeState::Deployed,
                 user: "ann".to_owned(),

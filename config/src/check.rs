@@ -25,6 +25,8 @@ pub(crate) enum Check {
     Text(fn(&str) -> bool, &'static str),
     /// A regular file that can be read.
     File,
+    /// A file that can be executed.
+    Program,
     /// A file that can be written, or created.
     NewFile,
     /// A directory that exists.
@@ -49,6 +51,7 @@ impl Check {
             Self::Text(_, words) => words.into(),
             Self::Short(key) => format!("may be `off`, `on`, or its `{key}` alone").into(),
             Self::File => "readable file, relative to the configuration directory".into(),
+            Self::Program => "program, relative to the configuration directory".into(),
             Self::NewFile => "file that can be written or created".into(),
             Self::Directory => "existing directory".into(),
             Self::NewDirectory => "directory that can be written or created".into(),
@@ -97,7 +100,7 @@ pub(crate) fn apply<'v>(
             Some(Cow::Borrowed(at))
         }
         (
-            Check::File | Check::NewFile | Check::Directory | Check::NewDirectory,
+            Check::File | Check::Program | Check::NewFile | Check::Directory | Check::NewDirectory,
             Data::Text(text),
         ) => {
             let path = cx.dir.join(text);
@@ -139,6 +142,10 @@ fn report(at: &Located, result: Result<(), Unmet>, cx: &mut Reader<'_>) -> Optio
 fn path_holds(check: Check, path: &Path) -> Result<(), Unmet> {
     match check {
         Check::File => readable(path),
+        Check::Program => {
+            readable(path)?;
+            usable(path, true, Access::EXEC_OK, "a program that can be executed")
+        }
         Check::Directory => existing_directory(path),
         Check::NewFile if path.exists() => {
             let expected = "a file that can be written";

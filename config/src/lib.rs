@@ -10,6 +10,7 @@
 
 mod check;
 mod doc;
+mod expression;
 mod inventory;
 mod key;
 mod load;
@@ -23,6 +24,7 @@ mod substitute;
 mod tree;
 
 pub use doc::{KeyDoc, documentation, explain};
+pub use expression::{BadExpression, Expression};
 pub use load::{Loaded, LoadedClient, load, load_client};
 pub use mistake::{Mistake, Mistakes, Notice, Place};
 pub use model::{

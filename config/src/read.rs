@@ -154,13 +154,6 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Says that a value, not its key, has no effect yet.
-    pub(crate) fn not_yet(&mut self, value: &Located, what: &str) {
-        if self.quiet == 0 {
-            self.notice(value.place(), &value.path, format!("{what}: not yet in effect"));
-        }
-    }
-
     /// Records that a key is missing because of what another says.
     pub(crate) fn needed(&mut self, section: &Located, key: &str, why: impl Into<String>) {
         let mut mistake = Mistake::new(section, format!("no `{key}`"), why);

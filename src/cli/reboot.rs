@@ -60,6 +60,7 @@ impl RebootArgs {
             level: self.level.map(Into::into),
             ssh_authorized_keys: keys(self.key.as_deref(), &mut files)?,
             timeout_reboot_classical: self.reboot_classical_timeout.clone(),
+            ..RebootRequest::default()
         };
         // Within reach of the service until this function ends.
         let export = if files.is_empty() {

@@ -113,6 +113,21 @@ pub struct Boot {
     pub hypervisor: String,
     /// Its command line.
     pub hypervisor_params: String,
+    /// The disk to boot from, for an image of several partitions.
+    #[serde(default)]
+    pub block_device: String,
+    /// The partition there.
+    #[serde(default)]
+    pub partition: u32,
+}
+
+/// Where one filesystem of an image goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionImage {
+    /// Its number in the image.
+    pub id: i64,
+    /// The partition.
+    pub device: String,
 }
 
 /// A checked description.
@@ -144,15 +159,24 @@ pub struct Environment {
     pub filesystem: String,
     /// Partition type, one byte.
     pub partition_type: u8,
+    /// The image holds several partitions.
+    #[serde(default)]
+    pub multipart: bool,
+    /// Where filesystems of an fsarchiver image go.
+    #[serde(default)]
+    pub partitions: Vec<PartitionImage>,
+    /// The architecture it is for; any where it does not say.
+    #[serde(default)]
+    pub arch: Option<String>,
     /// Fields nobody knows, to be told to the user.
     pub unused: Vec<String>,
 }
 
 impl Environment {
-    /// The references of its image and its post-install archives, each with the digest that
+    /// The references of its image, its pre- and its post-install archives, each with the digest that
     /// the file must have.
     pub fn digests(&mut self) -> impl Iterator<Item = (&str, &mut Option<String>)> {
-        let archives = self.postinstalls.iter_mut().flatten();
+        let archives = self.preinstall.iter_mut().chain(self.postinstalls.iter_mut().flatten());
         let archives = archives.map(|one| (one.file.as_str(), &mut one.sha256));
         std::iter::once((self.image.file.as_str(), &mut self.image.sha256)).chain(archives)
     }
@@ -176,9 +200,12 @@ impl Environment {
             boot: boot_fields.as_ref().map(boot).transpose()?.unwrap_or_default(),
             filesystem: filesystem(&fields)?,
             partition_type: partition_type(&fields)?,
+            multipart: fields.boolean_or("multipart", false)?,
+            partitions: partitions(&fields)?,
+            arch: Some(fields.text_or("arch", "")?).filter(|arch| !arch.is_empty()),
             unused: Vec::new(),
         };
-        multipart(&fields)?;
+        environment.check_multipart(&fields, boot_fields.as_ref())?;
         environment.check_tar(&fields)?;
         let mut unused = fields.unused();
         unused.extend(image_fields.unused());
@@ -194,6 +221,35 @@ impl Environment {
         let files = archives.map(|archive| &mut archive.file).chain([&mut self.image.file]);
         files.for_each(|file| *file = without_password(file));
         self
+    }
+
+    /// Of several partitions it must be known where they go and which one boots.
+    fn check_multipart(
+        &self,
+        fields: &Fields<'_>,
+        boot: Option<&Fields<'_>>,
+    ) -> Result<(), Invalid> {
+        if !self.multipart {
+            return Ok(());
+        }
+        let mandatory = |field: &str| Invalid {
+            field: field.to_owned(),
+            message: "The field is mandatory".to_owned(),
+        };
+        if self.image.kind != ImageKind::Fsa {
+            let why = "an image of several partitions is one of fsarchiver: kind 'fsa'";
+            return Err(fields.wrong("multipart", why));
+        }
+        if self.boot.block_device.is_empty() {
+            return Err(mandatory("boot/block_device"));
+        }
+        if boot.is_none() || self.boot.partition == 0 {
+            return Err(mandatory("boot/partition"));
+        }
+        if self.partitions.is_empty() {
+            return Err(mandatory("options/partitions"));
+        }
+        Ok(())
     }
 
     /// A tar image must say what to boot and on which filesystem.
@@ -229,7 +285,7 @@ const OS_KINDS: [(&str, OsKind); 3] =
 const IMAGE_KINDS: [(&str, ImageKind); 3] =
     [("tar", ImageKind::Tar), ("dd", ImageKind::Dd), ("fsa", ImageKind::Fsa)];
 /// Fields of other generations of descriptions that are known and change nothing here.
-const LATER: [&str; 4] = ["arch", "alias", "options", "user"];
+const LATER: [&str; 2] = ["alias", "user"];
 
 fn image(fields: &Fields<'_>) -> Result<Image, Invalid> {
     let file = fields.text("file")?;
@@ -277,6 +333,9 @@ fn boot(fields: &Fields<'_>) -> Result<Boot, Invalid> {
         kernel_params: fields.text_or("kernel_params", "")?,
         hypervisor: fields.text_or("hypervisor", "")?,
         hypervisor_params: fields.text_or("hypervisor_params", "")?,
+        block_device: device(fields, "block_device", fields.text_or("block_device", "")?)?,
+        partition: u32::try_from(fields.integer_or("partition", 0)?)
+            .map_err(|_| fields.wrong("partition", "must be the number of a partition"))?,
     })
 }
 
@@ -295,83 +354,32 @@ fn partition_type(fields: &Fields<'_>) -> Result<u8, Invalid> {
     u8::try_from(number).map_err(|_| fields.wrong("partition_type", "must be in the range 0..255"))
 }
 
-fn multipart(fields: &Fields<'_>) -> Result<(), Invalid> {
-    if fields.boolean_or("multipart", false)? {
-        return Err(fields.wrong("multipart", "multipartition images are not yet supported"));
+/// Goes into commands on the nodes, as do those of `options`: a path or a name of a disk.
+fn device(fields: &Fields<'_>, name: &str, text: String) -> Result<String, Invalid> {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._:@#-".contains(c)) {
+        return Ok(text);
     }
-    Ok(())
+    Err(fields.wrong(name, format!("'{text}' is not the name of a disk or a partition")))
+}
+
+/// The partitions of `options`.
+fn partitions(fields: &Fields<'_>) -> Result<Vec<PartitionImage>, Invalid> {
+    let Some(options) = fields.section("options")? else { return Ok(Vec::new()) };
+    let mut partitions: Vec<PartitionImage> = Vec::new();
+    for one in options.sections("partitions")? {
+        let id = one.mandatory_integer("id")?;
+        let to = one.text("device")?;
+        let to = device(&one, "device", to)?;
+        if partitions.iter().any(|known| known.id == id) {
+            return Err(one.wrong("id", format!("Partition id #{id} is already defined")));
+        }
+        if partitions.iter().any(|known| known.device == to) {
+            return Err(one.wrong("device", format!("Partition device '{to}' is already defined")));
+        }
+        partitions.push(PartitionImage { id, device: to });
+    }
+    Ok(partitions)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn debian() -> Value {
-        json!({
-            "name": "debian12", "os": "linux", "filesystem": "ext4", "partition_type": 131,
-            "image": {"file": "server:///img.tar.zst", "kind": "tar", "compression": "zstd"},
-            "postinstalls": [{"archive": "server:///p.tgz", "compression": "gzip", "script": "go /rambin"}],
-            "boot": {"kernel": "/vmlinuz", "initrd": "/initrd.img"},
-        })
-    }
-
-    fn parse(value: &Value) -> Result<Environment, Invalid> {
-        Environment::parse(value.as_object().unwrap())
-    }
-
-    #[test]
-    fn a_full_description_is_understood() {
-        let environment = parse(&debian()).unwrap();
-        assert_eq!(environment.version, 1);
-        assert_eq!(environment.visibility, Visibility::Private);
-        assert_eq!(environment.image.compression.program(), "zstd");
-        assert_eq!(environment.partition_type, 0x83);
-        assert_eq!(environment.postinstalls.unwrap()[0].script.as_deref(), Some("go /rambin"));
-    }
-
-    #[test]
-    fn a_minimal_dd_image_needs_neither_kernel_nor_filesystem() {
-        let image = json!({"file": "a", "kind": "dd", "compression": "gzip"});
-        let environment = parse(&json!({"name": "n", "os": "other", "image": image})).unwrap();
-        assert_eq!((environment.postinstalls, environment.filesystem.as_str()), (None, ""));
-    }
-
-    #[test]
-    fn each_mistake_names_its_field() {
-        let cases = [
-            (json!({"name": null}), "The field is mandatory [field: name]"),
-            (json!({"image": null}), "The field is mandatory [field: image]"),
-            (json!({"name": 3}), "The field should have the type String [field: name]"),
-            (
-                json!({"os": "bsd"}),
-                "Invalid value 'bsd', allowed values are: 'linux', 'xen' or 'other' [field: os]",
-            ),
-            (
-                json!({"boot": {}}),
-                "The field 'kernel' is mandatory for OS linux with the 'tar' image kind [field: boot]",
-            ),
-            (
-                json!({"filesystem": "ext4; reboot"}),
-                "'ext4; reboot' is not the name of a filesystem [field: filesystem]",
-            ),
-            (json!({"partition_type": 256}), "must be in the range 0..255 [field: partition_type]"),
-            (
-                json!({"postinstalls": [{"compression": "gzip"}]}),
-                "The field is mandatory [field: postinstalls/0/archive]",
-            ),
-        ];
-        for (change, message) in cases {
-            let mut value = debian();
-            value.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            assert_eq!(parse(&value).unwrap_err().to_string(), message);
-        }
-    }
-
-    #[test]
-    fn unknown_fields_are_told() {
-        let mut value = debian();
-        value["image"]["colour"] = json!("red");
-        assert_eq!(parse(&value).unwrap().unused, ["image/colour"]);
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::{cell::RefCell, collections::BTreeSet};
 
 /// One hash of the description, with its place in the whole.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     map: &'a Map<String, Value>,
     place: String,
     read: RefCell<BTreeSet<&'a str>>,
@@ -13,17 +13,17 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The hash `map` found at `place` (empty for the whole).
-    pub(super) fn new(map: &'a Map<String, Value>, place: &str) -> Self {
+    pub(crate) fn new(map: &'a Map<String, Value>, place: &str) -> Self {
         Self { map, place: place.to_owned(), read: RefCell::default() }
     }
 
     /// The path of `name` below this hash.
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         if self.place.is_empty() { name.to_owned() } else { format!("{}/{name}", self.place) }
     }
 
     /// An error about `name`.
-    pub(super) fn wrong(&self, name: &str, message: impl Into<String>) -> Invalid {
+    pub(crate) fn wrong(&self, name: &str, message: impl Into<String>) -> Invalid {
         Invalid { field: self.path(name), message: message.into() }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that may be absent.
-    pub(super) fn text_or(&self, name: &str, default: &str) -> Result<String, Invalid> {
+    pub(crate) fn text_or(&self, name: &str, default: &str) -> Result<String, Invalid> {
         match self.get(name) {
             None => Ok(default.to_owned()),
             Some(Value::String(text)) => Ok(text.clone()),
@@ -52,7 +52,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that must be there and not be empty.
-    pub(super) fn text(&self, name: &str) -> Result<String, Invalid> {
+    pub(crate) fn text(&self, name: &str) -> Result<String, Invalid> {
         if self.get(name).is_none() {
             return Err(self.mandatory(name));
         }
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &self,
         name: &str,
         allowed: &[(&str, T)],
@@ -84,15 +84,23 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number.
-    pub(super) fn integer_or(&self, name: &str, default: i64) -> Result<i64, Invalid> {
+    pub(crate) fn integer_or(&self, name: &str, default: i64) -> Result<i64, Invalid> {
         match self.get(name) {
             None => Ok(default),
             Some(value) => value.as_i64().ok_or_else(|| self.mistyped(name, "Integer")),
         }
     }
 
+    /// A whole number that must be there.
+    pub(crate) fn mandatory_integer(&self, name: &str) -> Result<i64, Invalid> {
+        if self.get(name).is_none() {
+            return Err(self.mandatory(name));
+        }
+        self.integer_or(name, 0)
+    }
+
     /// True or false.
-    pub(super) fn boolean_or(&self, name: &str, default: bool) -> Result<bool, Invalid> {
+    pub(crate) fn boolean_or(&self, name: &str, default: bool) -> Result<bool, Invalid> {
         match self.get(name) {
             None => Ok(default),
             Some(Value::Bool(value)) => Ok(*value),
@@ -101,7 +109,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A hash below this one.
-    pub(super) fn section(&self, name: &str) -> Result<Option<Fields<'a>>, Invalid> {
+    pub(crate) fn section(&self, name: &str) -> Result<Option<Fields<'a>>, Invalid> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(Fields::new(map, &self.path(name)))),
@@ -110,12 +118,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A hash that must be there.
-    pub(super) fn mandatory_section(&self, name: &str) -> Result<Fields<'a>, Invalid> {
+    pub(crate) fn mandatory_section(&self, name: &str) -> Result<Fields<'a>, Invalid> {
         self.section(name)?.ok_or_else(|| self.mandatory(name))
     }
 
     /// A list of hashes.
-    pub(super) fn sections(&self, name: &str) -> Result<Vec<Fields<'a>>, Invalid> {
+    pub(crate) fn sections(&self, name: &str) -> Result<Vec<Fields<'a>>, Invalid> {
         let list = match self.get(name) {
             None => return Ok(Vec::new()),
             Some(Value::Array(list)) => list,
@@ -133,7 +141,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The names that nobody asked for, as paths.
-    pub(super) fn unused(&self) -> Vec<String> {
+    pub(crate) fn unused(&self) -> Vec<String> {
         let read = self.read.borrow();
         self.map.keys().filter(|key| !read.contains(key.as_str())).map(|k| self.path(k)).collect()
     }

@@ -13,8 +13,9 @@ mod fields;
 mod reference;
 
 pub use description::{
-    Archive, Boot, Compression, Environment, Image, ImageKind, OsKind, Visibility,
+    Archive, Boot, Compression, Environment, Image, ImageKind, OsKind, PartitionImage, Visibility,
 };
+pub(crate) use fields::Fields;
 pub use reference::{FileRef, without_password};
 
 /// A description that cannot be used: the field and what is wrong with it.

@@ -21,8 +21,14 @@ pub enum Tag {
     Key,
     /// The image.
     Tarball,
+    /// The pre-install archive.
+    Preinstall,
     /// A post-install archive.
     Postinstall,
+    /// A file of an operation of the user's own.
+    CustomFile,
+    /// A file of the user's own boot profile.
+    Pxe,
 }
 
 impl fmt::Display for Tag {
@@ -30,7 +36,10 @@ impl fmt::Display for Tag {
         f.write_str(match self {
             Self::Key => "key",
             Self::Tarball => "tarball",
+            Self::Preinstall => "preinstall",
             Self::Postinstall => "postinstall",
+            Self::CustomFile => "custom_file",
+            Self::Pxe => "pxe",
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         Change, EnvironmentRef as StoredRef, NodeRecord, OperationKind, OperationRecord, StatRow,
         StatStep, Store, StoreError, Tree,
     },
-    types::{Code, DeployRequest, EnvironmentRef, Kind, Problem},
+    types::{Code, EnvironmentChoice, EnvironmentRef, Kind, Problem},
 };
 use automata::{SetId, Status};
 use serde_json::Value;
@@ -94,8 +94,7 @@ pub(super) async fn begin(store: &dyn Store, operation: &Operation) -> Result<()
         let discarded = operation.state();
         for name in operation.nodes.iter().filter(|name| !discarded.contains_key(*name)) {
             let known = store.node(name).await?;
-            let environment = known.and_then(|node| node.environment);
-            change = change.put_node(node(operation, name, footprint.during, environment));
+            change = change.put_node(node(operation, name, footprint.during, carried(known)));
         }
     }
     Ok(store.commit(change).await?)
@@ -115,6 +114,7 @@ async fn end_change(
     let mut change = Change::new().put_operation(stored(operation)?);
     let cancelled = operation.cancel.is_cancelled() || operation.error().is_some();
     let discarded = operation.state();
+    let partitions = partitions(operation);
     for name in &operation.nodes {
         let discarded = discarded.get(name).is_some_and(|status| status.state == "discarded");
         let Some(footprint) = operation.footprint.filter(|_| !discarded) else { continue };
@@ -126,12 +126,15 @@ async fn end_change(
         };
         // A reboot or a power order does not change what is installed, nor does a deployment
         // that ended before it reached the node.
-        let environment = match (&installed, operation.kind) {
-            (Some(installed), Kind::Deploy) if well => Some(installed.clone()),
-            (_, Kind::Deploy) if operation.touched(name) => None,
-            _ => store.node(name).await?.and_then(|node| node.environment),
+        let carries = match (&installed, operation.kind) {
+            // A reboot has an environment only where it is into one that is recorded there.
+            (Some(installed), Kind::Deploy | Kind::Reboot) if well => {
+                (Some(installed.clone()), partitions.get(name).cloned())
+            }
+            (_, Kind::Deploy) if operation.touched(name) => (None, None),
+            _ => carried(store.node(name).await?),
         };
-        change = change.put_node(node(operation, name, state, environment));
+        change = change.put_node(node(operation, name, state, carries));
     }
     Ok(statistics(operation).into_iter().fold(change, Change::put_statistic))
 }
@@ -160,14 +163,34 @@ fn stored(operation: &Operation) -> Result<OperationRecord, StoreError> {
     })
 }
 
+/// What a node carries, and where.
+type Carries = (Option<StoredRef>, Option<String>);
+
 fn node(
     operation: &Operation,
     name: &str,
     state: crate::store::NodeState,
-    environment: Option<StoredRef>,
+    (environment, partition): Carries,
 ) -> NodeRecord {
     let (node, user) = (name.to_owned(), operation.user.clone());
-    NodeRecord { node, state, user, environment, date: unix_time().as_secs() }
+    NodeRecord { node, state, user, environment, partition, date: unix_time().as_secs() }
+}
+
+fn carried(known: Option<NodeRecord>) -> Carries {
+    known.map_or((None, None), |node| (node.environment, node.partition))
+}
+
+/// By node: the partition that the plans of an operation are about.
+fn partitions(operation: &Operation) -> BTreeMap<String, String> {
+    let plans = operation.plans();
+    let mut partitions = BTreeMap::new();
+    for order in plans["orders"].as_array().into_iter().flatten() {
+        let Some(partition) = order["target"]["partition"].as_str() else { continue };
+        let nodes = order["nodes"].as_array().into_iter().flatten();
+        let names = nodes.filter_map(|node| node["name"].as_str());
+        partitions.extend(names.map(|name| (name.to_owned(), partition.to_owned())));
+    }
+    partitions
 }
 
 fn statistics(operation: &Operation) -> Vec<StatRow> {
@@ -217,10 +240,10 @@ fn stored_ref(environment: &EnvironmentRef) -> StoredRef {
 /// The environment that a request asks for: recorded, or described in it.
 pub(super) async fn environment(
     inner: &Inner,
-    request: &DeployRequest,
+    choice: Option<&EnvironmentChoice>,
     user: &str,
 ) -> Result<Installed, Problem> {
-    let choice = request.environment.as_ref().ok_or_else(|| {
+    let choice = choice.ok_or_else(|| {
         Problem::parameter(Code::InvalidEnvironment, "environment", "mandatory")
             .hint("describe one with -a FILE, or name a recorded one with -e NAME")
     })?;

@@ -2,6 +2,8 @@
 
 use super::{
     Inner, Site, archive,
+    around::{self, Around},
+    asked::{Asked, Request},
     journal::{Chapter, Pen},
     log::{Log, seconds},
     operation::{Operation, Parts},
@@ -10,71 +12,24 @@ use super::{
     plans::Plans,
     record::{Footprint, Record},
     run::{self, Job},
+    target::is_production,
 };
 use crate::{
     environments::Environment,
     files::{Grabber, What},
     nodes::{Node, Selection},
+    steps::is_word,
     store::NodeState,
-    types::{
-        Code, Common, Created, DeployRequest, EnvironmentRef, Kind, PowerRequest, Problem,
-        RebootKind, RebootRequest,
-    },
+    types::{Code, Common, Created, EnvironmentRef, Problem, RebootKind, RebootRequest},
 };
 use automata::{SetId, ranges};
+use config::Config;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock, PoisonError},
     time::SystemTime,
 };
-
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub enum Request {
-    /// Install an environment.
-    Deploy(Box<DeployRequest>),
-    /// Boot anew.
-    Reboot(Box<RebootRequest>),
-    /// Switch on or off, or ask.
-    Power(Box<PowerRequest>),
-}
-
-/// Who asks for what.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// What.
-    pub request: Request,
-    /// Name of the user.
-    pub user: String,
-}
-
-impl Request {
-    /// Which operation it is.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Deploy(_) => Kind::Deploy,
-            Self::Reboot(_) => Kind::Reboot,
-            Self::Power(_) => Kind::Power,
-        }
-    }
-
-    fn common(&self) -> &Common {
-        match self {
-            Self::Deploy(request) => &request.common,
-            Self::Reboot(request) => &request.common,
-            Self::Power(request) => &request.common,
-        }
-    }
-
-    fn key(&self) -> Option<&str> {
-        match self {
-            Self::Deploy(request) => request.ssh_authorized_keys.as_deref(),
-            Self::Reboot(request) => request.ssh_authorized_keys.as_deref(),
-            Self::Power(_) => None,
-        }
-    }
-}
 
 /// Checks a request and starts the operation, unless it is a dry run.
 pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Created>, Problem> {
@@ -85,10 +40,16 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     let Selection { nodes, notes } = site.inventory.select(&common.nodes)?;
     let level = level(inner, &common)?;
     let installed = match &asked.request {
-        Request::Deploy(request) => Some(archive::environment(inner, request, &asked.user).await?),
-        _ => None,
+        Request::Deploy(request) => {
+            let choice = request.environment.as_ref();
+            Some(archive::environment(inner, choice, &asked.user).await?)
+        }
+        Request::Reboot(request) => to_boot(inner, request, &asked.user).await?,
+        Request::Power(_) => None,
     };
-    let files = run::files(&asked, &wid, installed.as_ref())?;
+    let around = around(inner, &site, &asked, &nodes).await?;
+    let limits = &site.config.server.environments;
+    let files = run::files(&asked, &wid, installed.as_ref(), limits)?;
     let grabber = Grabber {
         depot: Arc::clone(&inner.means.depot),
         wid: wid.clone(),
@@ -97,7 +58,7 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     };
     look(&grabber, &files).await?;
     // Checked for all nodes first: a request that is wrong changes nothing, whoever is busy.
-    let mut orders = orders(&site, &asked, &nodes, installed.as_ref())?;
+    let mut orders = orders(&site, &asked, &nodes, installed.as_ref(), &around)?;
     if common.dry_run {
         return Ok(None);
     }
@@ -106,9 +67,9 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
         return Err(all_busy(&busy));
     }
     if !busy.is_empty() {
-        orders = self::orders(&site, &asked, &free, installed.as_ref())?;
+        orders = self::orders(&site, &asked, &free, installed.as_ref(), &around)?;
     }
-    let record = record(&asked, level, installed.as_ref(), &orders, &nodes);
+    let record = record(&site.config, (&asked, level), installed.as_ref(), &orders, &nodes);
     let Common { client, keep, debug, .. } = common;
     let plans = Plans { orders, files, client, keep, debug };
     let draft = Draft { inner, wid, record, stored: stored(&plans)?, notes, again: false };
@@ -116,6 +77,53 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     let files = run::Wanted::new(plans.files);
     let job = Job { parts, grabber, files, keep, reservation };
     start(inner, operation, job, notes).await
+}
+
+/// The environment that a reboot is into.
+async fn to_boot(
+    inner: &Inner,
+    request: &RebootRequest,
+    user: &str,
+) -> Result<Option<Installed>, Problem> {
+    let (RebootKind::RecordedEnv, Some(choice)) =
+        (request.kind.unwrap_or_default(), &request.environment)
+    else {
+        return Ok(None);
+    };
+    let installed = archive::environment(inner, Some(choice), user).await?;
+    if installed.recorded {
+        return Ok(Some(installed));
+    }
+    let why = "You must specify a recorded environment to reboot on";
+    Err(Problem::parameter(Code::MissingOption, "environment", why))
+}
+
+/// What the operation depends on besides the request.
+async fn around(
+    inner: &Inner,
+    site: &Site,
+    asked: &Asked,
+    nodes: &[Arc<Node>],
+) -> Result<Around, Problem> {
+    if let Request::Reboot(request) = &asked.request {
+        around::not_destructive(inner, nodes, request).await?;
+    }
+    let addresses = match asked.request.vlan() {
+        Some(id) => around::addresses(&site.config, nodes, (id, &asked.user)).await?,
+        None => BTreeMap::new(),
+    };
+    let named = asked.request.profile().into_iter().flat_map(|one| one.singularities.keys());
+    let trusted = match &asked.request {
+        Request::Deploy(_) => around::trusted(&*inner.means.store, &site.config, nodes).await?,
+        _ => BTreeSet::new(),
+    };
+    let names = around::names(&site.inventory, named)?;
+    if asked.request.profile().is_some() && !is_word(&asked.user) {
+        let why = format!("the user {:?} cannot have boot profiles", asked.user);
+        return Err(Problem::parameter(Code::InvalidOption, "pxe", why));
+    }
+    let (deploy_key, user) = (site.deploy_key.clone(), asked.user.clone());
+    Ok(Around { deploy_key, user, addresses, trusted, names })
 }
 
 fn stored(plans: &Plans) -> Result<Value, Problem> {
@@ -132,8 +140,8 @@ pub(super) fn all_busy(busy: &[Arc<Node>]) -> Problem {
 }
 
 fn record(
-    asked: &Asked,
-    level: u8,
+    config: &Config,
+    (asked, level): (&Asked, u8),
     installed: Option<&Installed>,
     orders: &[Order],
     nodes: &[Arc<Node>],
@@ -150,7 +158,7 @@ fn record(
         state: BTreeMap::new(),
         error: None,
         lines: Vec::new(),
-        footprint: footprint(&asked.request),
+        footprint: footprint(config, &asked.request, nodes),
     }
 }
 
@@ -266,16 +274,18 @@ fn orders(
     asked: &Asked,
     nodes: &[Arc<Node>],
     installed: Option<&Installed>,
+    around: &Around,
 ) -> Result<Vec<Order>, Problem> {
     let config = &site.config;
     let one = |(cluster, nodes): (&config::Cluster, Vec<Arc<Node>>)| match &asked.request {
         Request::Deploy(request) => {
             let environment = installed.map(|installed| &installed.environment);
             let environment = environment.ok_or_else(|| Problem::internal("no environment"))?;
-            order::deploy(config, cluster, nodes, request, environment, &site.deploy_key)
+            order::deploy(config, cluster, nodes, request, environment, around)
         }
         Request::Reboot(request) => {
-            order::reboot(config, cluster, nodes, request, &site.deploy_key)
+            let environment = installed.map(|installed| &installed.environment);
+            order::reboot(config, cluster, nodes, request, environment, around)
         }
         Request::Power(request) => order::power(config, cluster, nodes, request),
     };
@@ -297,7 +307,7 @@ async fn look(grabber: &Grabber, files: &[What]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn footprint(request: &Request) -> Option<Footprint> {
+fn footprint(config: &Config, request: &Request, nodes: &[Arc<Node>]) -> Option<Footprint> {
     let states = |during, ok, ko| Some(Footprint { during, ok, ko });
     match request {
         Request::Deploy(_) => {
@@ -306,6 +316,13 @@ fn footprint(request: &Request) -> Option<Footprint> {
         Request::Reboot(request) => {
             let ok = match request.kind {
                 Some(RebootKind::DeployEnv) => NodeState::DeployEnv,
+                Some(RebootKind::RecordedEnv) => {
+                    let partition = request.deploy_partition.as_deref().unwrap_or_default();
+                    let mut clusters =
+                        nodes.iter().filter_map(|node| config.cluster(&node.cluster));
+                    let production = clusters.all(|one| is_production(one, partition));
+                    if production { NodeState::ProdEnv } else { NodeState::RecordedEnv }
+                }
                 _ => NodeState::Rebooted,
             };
             states(NodeState::Rebooting, ok, NodeState::RebootFailed)
@@ -331,11 +348,4 @@ fn level(inner: &Inner, common: &Common) -> Result<u8, Problem> {
 
 fn folded(nodes: &[Arc<Node>]) -> String {
     ranges::fold(nodes.iter().map(|node| node.name.as_str()))
-}
-
-impl Asked {
-    /// The file of public keys, if one was named.
-    pub(super) fn key(&self) -> Option<&str> {
-        self.request.key()
-    }
 }

@@ -4,7 +4,10 @@ use super::{Viewer, create::Installed};
 use crate::{
     environments::{Environment, FileRef, Visibility},
     files,
-    store::{Change, EnvironmentQuery, EnvironmentRecord, Store, StoreError, Version},
+    store::{
+        Change, EnvironmentQuery, EnvironmentRecord, EnvironmentRef as InstalledRef, Store,
+        StoreError, Version,
+    },
     types::{Code, EnvironmentChoice, EnvironmentRef, Problem},
 };
 use serde_json::{Map, Value};
@@ -191,6 +194,22 @@ pub(super) async fn find(
         version: Some(environment.version),
     };
     Ok(Installed { environment, reference, recorded: true })
+}
+
+/// Whether the environment that a node carries must not be booted again, as it is recorded now.
+pub(super) async fn is_destructive(
+    store: &dyn Store,
+    installed: &InstalledRef,
+) -> Result<bool, Problem> {
+    let query = EnvironmentQuery {
+        user: Some(installed.user.clone()),
+        name: Some(installed.name.clone()),
+        version: Version::Exactly(installed.version),
+    };
+    let found = store.environments(&query).await?;
+    let flag =
+        |record: &EnvironmentRecord| record.description.get("destructive") == Some(&true.into());
+    Ok(found.iter().any(flag))
 }
 
 fn visibility(record: &EnvironmentRecord) -> Visibility {

@@ -1,8 +1,9 @@
 //! Operations: accepted, carried out, told about, kept.
 //!
-//! [`Operations`] is what the API talks to. A request is made precise by `order`
+//! [`Operations`] is what the API talks to. What is `asked` is made precise by `order`
 //! (all checks that need no machine; `settings` is its view of the configuration, `target` where
-//! the environment goes), its nodes are taken by `reservation`, and
+//! the environment goes, `ways` and `facts` which steps there are, `custom` what is put beside
+//! them, `around` what it depends on besides), its nodes are taken by `reservation`, and
 //! it is written to the store before the answer goes out. `run` then grabs the
 //! files and drives one automaton per cluster, its `part`; `solo` does the same for a
 //! single cluster with neither store nor cache; `watch` turns what happens into
@@ -12,9 +13,13 @@
 //! the beginning, `resume` takes up after a restart what was under way.
 
 mod archive;
+mod around;
+mod asked;
 mod board;
 mod create;
+mod custom;
 pub mod environments;
+mod facts;
 mod feed;
 mod journal;
 mod left;
@@ -37,9 +42,13 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod undo;
+mod userfiles;
 mod watch;
+mod ways;
 
-pub use create::{Asked, Request};
+#[cfg(test)]
+pub(crate) use around::Around;
+pub use asked::{Asked, Request};
 pub use feed::{Stream, Told};
 pub use journal::Clock;
 pub(crate) use journal::time_since;
@@ -71,6 +80,7 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use userfiles::Userfiles;
 
 /// What operations work with.
 pub struct Means {
@@ -108,6 +118,7 @@ struct Inner {
     means: Means,
     table: RwLock<BTreeMap<String, Arc<Operation>>>,
     reservations: Reservations,
+    userfiles: Userfiles,
     tasks: TaskTracker,
     /// Operations of before a restart, until they go on.
     waiting: Mutex<Vec<(Arc<Operation>, Job)>>,
@@ -137,6 +148,7 @@ impl Operations {
         let (table, unfinished) = archive::load(&*means.store).await?;
         means.stream.metrics().state_damaged(means.damage.is_some());
         let inner = Arc::new(Inner {
+            userfiles: Userfiles::new(&means.site().config),
             means,
             table: RwLock::new(table),
             reservations: Reservations::default(),

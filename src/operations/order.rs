@@ -3,26 +3,27 @@
 //! All checks that need no machine and no file are made here, before anything is
 //! started or changed.
 
-use super::{settings::settings, target::target};
+use super::{
+    around::Around,
+    custom, facts,
+    settings::settings,
+    target::{recorded, target},
+    ways,
+};
 use crate::{
-    environments::{Environment, ImageKind, OsKind},
-    nodes::{Firmware, Node},
+    environments::{Environment, OsKind},
+    nodes::Node,
     platform::Level,
-    steps::{Begin, Settings, Target},
+    steps::{Begin, Settings, Target, UserProfile},
     types::{
-        AutomataOverride, Code, Common, DeployRequest, PowerRequest, Problem, RebootKind,
+        Code, Common, DeployRequest, Kind, PowerRequest, Problem, PxeChoice, RebootKind,
         RebootRequest,
     },
-    workflows::{
-        self, Breakpoint, Facts, Instance, Limits, MACRO_STEPS, Unplannable, Wish, known_instance,
-    },
+    workflows::{self, Breakpoint, Facts, Instance, Unplannable, Wish, known_instance},
 };
-use config::{Cluster, Config, model::Method};
+use config::{Cluster, Config, Timeout};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-/// What a macro-step gets beyond the boot's own bound when kexec is replaced by a reboot.
-const CLASSICAL_MARGIN: Duration = Duration::from_secs(200);
 
 /// One cluster's part of an operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,72 +65,88 @@ pub(crate) fn deploy(
     nodes: Vec<Arc<Node>>,
     request: &DeployRequest,
     environment: &Environment,
-    deploy_key: &str,
+    around: &Around,
 ) -> Result<Order, Problem> {
-    not_yet(request)?;
+    facts::fits(cluster, environment)?;
     let target = target(cluster, request, environment)?;
     let mut notes = Vec::new();
-    let mut facts = facts(cluster, request, &target, &mut notes)?;
-    facts.no_bootloader |= starts_kernels(config, cluster, &nodes);
-    let times = times(cluster, request)?;
+    let mut facts = facts::facts(cluster, request, &target, &mut notes)?;
+    facts.no_bootloader |= facts::starts_kernels(config, cluster, &nodes);
+    let times = Times::of(cluster, nodes.len()).asked(
+        request.timeout_reboot_classical.as_deref(),
+        request.timeout_reboot_kexec.as_deref(),
+    )?;
     let mut positions = match &request.automata {
-        Some(wanted) => overridden(wanted)?,
-        None => configured(cluster),
+        Some(wanted) => ways::overridden(wanted)?,
+        None => ways::configured(cluster),
     };
-    let no_kexec = request.disable_kexec || environment.os != OsKind::Linux || !facts.mountable;
-    if no_kexec {
-        let limit = times.0 + CLASSICAL_MARGIN;
-        for instance in positions.iter_mut().flatten() {
-            if instance.name == "BootNewEnvKexec" {
-                *instance = Instance {
-                    name: "BootNewEnvClassical".into(),
-                    retries: 0,
-                    timeout: Some(limit),
-                    ..instance.clone()
-                };
-            }
-        }
+    if environment.preinstall.is_some() {
+        notes.push("A specific presinstall will be used with this environment".into());
+        ways::by_preinstall(&mut positions);
     }
-    let wish = wish(positions, facts, times, Level::Soft, &request.common)?;
+    if request.disable_kexec || environment.os != OsKind::Linux || !facts.mountable {
+        ways::without_kexec(&mut positions, request.disable_kexec, times.reboot()?);
+    }
+    facts::possible(cluster, &positions)?;
+    let custom = (Kind::Deploy, &request.common);
+    let wish = wish(positions, facts, &times, Level::Soft, custom)?;
     notes.extend(wish.idle_breakpoint());
-    let settings = settings(config, cluster, deploy_key);
+    let mut settings = settings(config, cluster, around, times.reboot()?);
+    settings.vlan = around.vlan(config, request.vlan.as_deref());
+    settings.profile = profile(request.pxe.as_ref(), around, &nodes)?;
     let (cluster, target) = (cluster.name.clone(), Some(target));
     Ok(Order { cluster, nodes, settings, target, wish, notes, begins: BTreeMap::new() })
 }
 
-/// A reboot of the nodes of one cluster.
+/// A reboot of the nodes of one cluster; into `environment`, where it is recorded.
 pub(crate) fn reboot(
     config: &Config,
     cluster: &Cluster,
     nodes: Vec<Arc<Node>>,
     request: &RebootRequest,
-    deploy_key: &str,
+    environment: Option<&Environment>,
+    around: &Around,
 ) -> Result<Order, Problem> {
     let kind = request.kind.ok_or_else(|| {
-        Problem::parameter(Code::MissingOption, "kind", "mandatory").hint("simple or deploy_env")
+        Problem::parameter(Code::MissingOption, "kind", "mandatory")
+            .hint("simple, set_pxe, deploy_env or recorded_env")
     })?;
     let instance = match kind {
         RebootKind::Simple => "Simple",
         RebootKind::DeployEnv => "DeployEnv",
-        RebootKind::SetPxe | RebootKind::RecordedEnv => {
-            return Err(Problem::parameter(
-                Code::InvalidOption,
-                "kind",
-                "set_pxe and recorded_env are not yet supported",
-            ));
-        }
+        RebootKind::SetPxe => "SetPXE",
+        RebootKind::RecordedEnv => "RecordedEnv",
     };
-    let reboot = seconds("timeout_reboot_classical", request.timeout_reboot_classical.as_deref())?
-        .unwrap_or_else(|| cluster.timeouts.reboot());
-    let facts = Facts { keys: request.ssh_authorized_keys.is_some(), ..Facts::default() };
+    let profile = profile(request.pxe.as_ref(), around, &nodes)?;
+    if kind == RebootKind::SetPxe && profile.is_none() {
+        return Err(Problem::parameter(
+            Code::MissingOption,
+            "pxe",
+            "You must specify a PXE profile",
+        )
+        .hint("give its text as pxe/profile"));
+    }
+    let target = match kind {
+        RebootKind::RecordedEnv => Some(recorded(cluster, request, environment)?),
+        _ => None,
+    };
+    let times =
+        Times::of(cluster, nodes.len()).asked(request.timeout_reboot_classical.as_deref(), None)?;
+    let facts = Facts {
+        keys: request.ssh_authorized_keys.is_some(),
+        vlan: request.vlan.is_some(),
+        drivers: !cluster.boot.kernels.deploy.drivers.0.is_empty(),
+        ..Facts::default()
+    };
     let level = request.level.unwrap_or(Level::Soft);
-    let positions = vec![vec![single(instance)]];
-    let times = (reboot, cluster.timeouts.kexec());
-    let wish = wish(positions, facts, times, level, &request.common)?;
-    let settings = settings(config, cluster, deploy_key);
+    let positions = vec![vec![ways::single(instance)]];
+    let wish = wish(positions, facts, &times, level, (Kind::Reboot, &request.common))?;
+    let mut settings = settings(config, cluster, around, times.reboot()?);
+    settings.vlan = around.vlan(config, request.vlan.as_deref());
+    settings.profile = profile.filter(|_| kind == RebootKind::SetPxe);
     let notes = wish.idle_breakpoint().into_iter().collect();
     let (cluster, begins) = (cluster.name.clone(), BTreeMap::new());
-    Ok(Order { cluster, nodes, settings, target: None, wish, notes, begins })
+    Ok(Order { cluster, nodes, settings, target, wish, notes, begins })
 }
 
 /// A power operation on the nodes of one cluster.
@@ -149,26 +166,90 @@ pub(crate) fn power(
             return Err(Problem::parameter(Code::InvalidOption, "status", why));
         }
     };
-    let times = (cluster.timeouts.reboot(), cluster.timeouts.kexec());
+    let times = Times::of(cluster, nodes.len());
     let level = request.level.unwrap_or(Level::Soft);
-    let positions = vec![vec![single(instance)]];
-    let wish = wish(positions, Facts::default(), times, level, &request.common)?;
-    let settings = settings(config, cluster, "");
+    let positions = vec![vec![ways::single(instance)]];
+    let custom = (Kind::Power, &request.common);
+    let wish = wish(positions, Facts::default(), &times, level, custom)?;
+    let settings = settings(config, cluster, &Around::default(), times.reboot()?);
     let notes = wish.idle_breakpoint().into_iter().collect();
     let (cluster, begins) = (cluster.name.clone(), BTreeMap::new());
     Ok(Order { cluster, nodes, settings, target: None, wish, notes, begins })
 }
 
-fn single(name: &str) -> Instance {
-    Instance { name: name.into(), raisable: true, ..Instance::default() }
+/// Bounds of boots, for so many nodes.
+struct Times {
+    nodes: usize,
+    reboot: Timeout,
+    kexec: Timeout,
+}
+
+impl Times {
+    /// Those of the cluster's file.
+    fn of(cluster: &Cluster, nodes: usize) -> Self {
+        let (reboot, kexec) = (cluster.timeouts.reboot.clone(), cluster.timeouts.kexec.clone());
+        Self { nodes, reboot, kexec }
+    }
+
+    /// Those of a request, where it has any.
+    fn asked(mut self, reboot: Option<&str>, kexec: Option<&str>) -> Result<Self, Problem> {
+        let asked = [
+            ("timeout_reboot_classical", reboot, &mut self.reboot),
+            ("timeout_reboot_kexec", kexec, &mut self.kexec),
+        ];
+        for (name, text, timeout) in asked {
+            let Some(text) = text else { continue };
+            let parsed =
+                Timeout::parse(text).and_then(|parsed| parsed.of(self.nodes).map(|_| parsed));
+            *timeout = parsed.map_err(|bad| Problem::parameter(Code::InvalidOption, name, bad))?;
+        }
+        Ok(self)
+    }
+
+    fn reboot(&self) -> Result<Duration, Problem> {
+        evaluated("timeouts/reboot", &self.reboot, self.nodes)
+    }
+
+    fn kexec(&self) -> Result<Duration, Problem> {
+        evaluated("timeouts/kexec", &self.kexec, self.nodes)
+    }
+}
+
+fn evaluated(key: &str, timeout: &Timeout, nodes: usize) -> Result<Duration, Problem> {
+    timeout.of(nodes).map_err(|bad| Problem::new(Code::BadConfiguration, format!("{key}: {bad}")))
+}
+
+/// The user's own boot profile, whose singularities are of nodes that take part.
+fn profile(
+    wanted: Option<&PxeChoice>,
+    around: &Around,
+    nodes: &[Arc<Node>],
+) -> Result<Option<UserProfile>, Problem> {
+    let Some(PxeChoice { profile, singularities, .. }) = wanted else { return Ok(None) };
+    if profile.is_empty() {
+        return Err(Problem::parameter(Code::MissingOption, "pxe/profile", "mandatory"));
+    }
+    let singularities = around.singularities(singularities)?;
+    let ours = |name: &str| nodes.iter().any(|node| node.name == name);
+    // Where there are any, a node without one gets none: they must not all go.
+    let mut own: BTreeMap<String, String> = singularities
+        .iter()
+        .filter(|(name, _)| ours(name))
+        .map(|(a, b)| (a.clone(), b.clone()))
+        .collect();
+    if own.is_empty() && !singularities.is_empty() {
+        own.insert(String::new(), String::new());
+    }
+    let (text, user) = (profile.clone(), around.user.clone());
+    Ok(Some(UserProfile { text, user, singularities: own }))
 }
 
 fn wish(
     positions: Vec<Vec<Instance>>,
     facts: Facts,
-    (reboot, kexec): (Duration, Duration),
+    times: &Times,
     level: Level,
-    common: &Common,
+    (kind, common): (Kind, &Common),
 ) -> Result<Wish, Problem> {
     let unknown = positions.iter().flatten().find(|one| !known_instance(&one.name));
     if let Some(one) = unknown {
@@ -182,7 +263,9 @@ fn wish(
         let way_out = format!("Macro or Macro:micro, where Macro is one of {}", names(&positions));
         Problem::parameter(Code::InvalidOption, "breakpoint", error).hint(way_out)
     })?;
-    let wish = Wish { positions, facts, reboot, kexec, level, breakpoint };
+    let custom = custom::requested(kind, common.custom_operations.as_ref())?;
+    let (reboot, kexec) = (times.reboot()?, times.kexec()?);
+    let wish = Wish { positions, facts, reboot, kexec, level, breakpoint, custom };
     // A request whose plan cannot be made is refused now, by a dry run as well.
     workflows::outline(wish.clone()).map_err(|error| unplannable(&error))?;
     Ok(wish)
@@ -196,154 +279,4 @@ pub(crate) fn unplannable(error: &Unplannable) -> Problem {
 fn names(positions: &[Vec<Instance>]) -> String {
     let names: Vec<&str> = positions.iter().flatten().map(|one| one.name.as_str()).collect();
     names.join(", ")
-}
-
-/// Fields whose feature does not exist yet: refused rather than ignored.
-fn not_yet(request: &DeployRequest) -> Result<(), Problem> {
-    let given = [
-        ("pxe", request.pxe.is_some()),
-        ("vlan", request.vlan.is_some()),
-        ("custom_operations", request.custom_operations.is_some()),
-    ];
-    match given.iter().find(|(_, given)| *given) {
-        Some((name, _)) => {
-            Err(Problem::parameter(Code::InvalidOption, name, "is not yet supported"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// What the filters look at.
-fn facts(
-    cluster: &Cluster,
-    request: &DeployRequest,
-    target: &Target,
-    notes: &mut Vec<String>,
-) -> Result<Facts, Problem> {
-    let environment = &target.environment;
-    let supported = &cluster.boot.kernels.deploy.supported_fs;
-    let kind = environment.image.kind;
-    let known = |filesystem: &str| supported.contains(filesystem);
-    let unsupported = |filesystem: &str| {
-        format!(
-            "The filesystem '{filesystem}' is not supported by the deployment system of the cluster {} (supported: {})",
-            cluster.name,
-            supported.0.join(", ")
-        )
-    };
-    let mountable = known(&environment.filesystem);
-    if !mountable && kind == ImageKind::Tar {
-        return Err(Problem::new(Code::InvalidEnvironment, unsupported(&environment.filesystem)));
-    }
-    if let Some(filesystem) = target.reformat_tmp.as_deref().filter(|name| !known(name)) {
-        return Err(Problem::new(Code::ConflictingOptions, unsupported(filesystem)));
-    }
-    if kind == ImageKind::Fsa || environment.preinstall.is_some() {
-        return Err(Problem::new(
-            Code::InvalidEnvironment,
-            "fsarchiver images and preinstalls are not yet supported",
-        ));
-    }
-    let whole_disk = target.partition == target.device;
-    if !mountable {
-        notes.push("Disable some micro-steps since the filesystem is not supported by the deployment environment".into());
-    }
-    if whole_disk {
-        notes.push("Deploying on block device, disable format micro-steps".into());
-    }
-    let partitions = cluster.partitioning.partitions.as_ref();
-    let swap = partitions.and_then(|all| all.swap).filter(|_| !cluster.partitioning.disable_swap);
-    Ok(Facts {
-        image: Some(kind),
-        whole_disk,
-        mountable,
-        keys: request.ssh_authorized_keys.is_some(),
-        no_partitioning: request.disable_disk_partitioning,
-        tmp: target.reformat_tmp.is_some()
-            && partitions
-                .is_some_and(|all| all.tmp > 0 && all.tmp != i64::from(target.partition_number)),
-        swap: environment.os == OsKind::Linux
-            && swap
-                .is_some_and(|number| number > 0 && number != i64::from(target.partition_number)),
-        no_bootloader: request.disable_bootloader_install,
-        admin_post_install: !cluster.postinstall.files.is_empty(),
-        user_post_install: environment.postinstalls.is_some(),
-    })
-}
-
-/// Whether the network loader starts installed kernels itself, so that the disks of a cluster
-/// and of these nodes of it need none: GRUB does, but for UEFI nodes, where it goes on to the
-/// loader of the disk.
-fn starts_kernels(config: &Config, cluster: &Cluster, nodes: &[Arc<Node>]) -> bool {
-    config.server.pxe.localboot.method == Method::GrubPxe
-        && cluster.nodes.iter().all(|node| node.firmware == config::Firmware::Bios)
-        && nodes.iter().all(|node| node.firmware == Firmware::Bios)
-}
-
-/// Bounds of a boot through the firmware and from kernel to kernel.
-fn times(cluster: &Cluster, request: &DeployRequest) -> Result<(Duration, Duration), Problem> {
-    let reboot = seconds("timeout_reboot_classical", request.timeout_reboot_classical.as_deref())?;
-    let kexec = seconds("timeout_reboot_kexec", request.timeout_reboot_kexec.as_deref())?;
-    Ok((
-        reboot.unwrap_or_else(|| cluster.timeouts.reboot()),
-        kexec.unwrap_or_else(|| cluster.timeouts.kexec()),
-    ))
-}
-
-fn seconds(name: &str, text: Option<&str>) -> Result<Option<Duration>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let seconds = text.trim().parse().map_err(|_| {
-        let why =
-            format!("'{text}' is not a number of seconds (expressions are not yet supported)");
-        Problem::parameter(Code::InvalidOption, name, why)
-    })?;
-    Ok(Some(Duration::from_secs(seconds)))
-}
-
-/// The instances of the cluster's file.
-fn configured(cluster: &Cluster) -> Vec<Vec<Instance>> {
-    let instance = |name: &str, one: &config::model::Instance| Instance {
-        name: format!("{name}{}", one.kind),
-        retries: one.retries,
-        timeout: (!one.timeout.is_zero()).then_some(one.timeout),
-        raisable: one.raisable,
-        breakpoint: one.breakpoint,
-        micro: one.microsteps.iter().map(|micro| (micro.name.clone(), limits(micro))).collect(),
-    };
-    let steps = cluster.automata.macrosteps();
-    steps.map(|(name, list)| list.iter().map(|one| instance(name, one)).collect()).to_vec()
-}
-
-fn limits(micro: &config::model::Microstep) -> Limits {
-    Limits {
-        timeout: (!micro.timeout.is_zero()).then_some(micro.timeout),
-        retries: micro.retries,
-        raisable: micro.raisable,
-        breakpoint: micro.breakpoint,
-    }
-}
-
-/// The instances of the request.
-fn overridden(wanted: &AutomataOverride) -> Result<Vec<Vec<Instance>>, Problem> {
-    let lists = [&wanted.set_deployment_env, &wanted.broadcast_env, &wanted.boot_new_env];
-    let mut positions = Vec::new();
-    for (macro_step, list) in MACRO_STEPS.into_iter().zip(lists) {
-        if list.is_empty() {
-            let why = format!("{macro_step} is mandatory");
-            return Err(Problem::parameter(Code::InvalidOption, "automata", why));
-        }
-        let instance = |one: &crate::types::InstanceOverride| {
-            let short = one.name.strip_prefix(macro_step).unwrap_or(&one.name);
-            let name = format!("{macro_step}{short}");
-            if known_instance(&name) {
-                let timeout = (one.timeout > 0).then(|| Duration::from_secs(one.timeout));
-                Ok(Instance { retries: one.retries, timeout, ..single(&name) })
-            } else {
-                let why = format!("Unknown macrostep name '{}'", one.name);
-                Err(Problem::parameter(Code::InvalidOption, "automata", why))
-            }
-        };
-        positions.push(list.iter().map(instance).collect::<Result<_, _>>()?);
-    }
-    Ok(positions)
 }

@@ -1,6 +1,6 @@
 //! The steps of a typical deployment, for people to look at.
 
-use super::order;
+use super::{around::Around, order};
 use crate::{
     environments::{Boot, Compression, Environment, Image, ImageKind, OsKind, Visibility},
     types::{DeployRequest, Problem},
@@ -17,7 +17,8 @@ pub fn outline(config: &Config, cluster: &Cluster) -> Result<Plan, Problem> {
     let request =
         DeployRequest { ssh_authorized_keys: Some(String::new()), ..DeployRequest::default() };
     let environment = typical(cluster);
-    let order = order::deploy(config, cluster, Vec::new(), &request, &environment, "")?;
+    let around = Around::default();
+    let order = order::deploy(config, cluster, Vec::new(), &request, &environment, &around)?;
     workflows::outline(order.wish).map_err(|error| order::unplannable(&error))
 }
 
@@ -43,6 +44,9 @@ pub(crate) fn typical(cluster: &Cluster) -> Environment {
         boot: Boot::default(),
         filesystem: filesystem.cloned().unwrap_or_default(),
         partition_type: 0x83,
+        multipart: false,
+        partitions: Vec::new(),
+        arch: None,
         unused: Vec::new(),
     }
 }

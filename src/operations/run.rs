@@ -2,12 +2,14 @@
 
 use super::{
     Inner, archive,
-    create::{Asked, Installed},
+    asked::Asked,
+    create::Installed,
     journal::{self, Entry, Pen},
     operation::Operation,
     part::Part,
     reservation::Reservation,
     undo::Ground,
+    userfiles::{self, Userfiles},
     watch::Watch,
 };
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
 };
 use automata::{ManagerPath, RunError, SetId, Status};
 use cache::{Digest, Priority};
+use config::model::server::Environments;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -40,31 +43,43 @@ pub(super) fn files(
     asked: &Asked,
     wid: &str,
     installed: Option<&Installed>,
+    limits: &Environments,
 ) -> Result<Vec<What>, Problem> {
+    let own = |tag, reference: &str| {
+        let (file, version) = (FileRef::parse(reference)?, wid.to_owned());
+        let priority = Priority::Anonymous;
+        Ok::<_, Problem>(What { tag, file, version, priority, sha256: None, most: None })
+    };
     let mut files = Vec::new();
-    if let Some(key) = asked.key() {
-        files.push(What {
-            tag: Tag::Key,
-            file: FileRef::parse(key)?,
-            version: wid.to_owned(),
-            priority: Priority::Anonymous,
-            sha256: None,
-            most: None,
-        });
+    files.extend(asked.key().map(|key| own(Tag::Key, key)).transpose()?);
+    for reference in asked.custom_files()? {
+        files.push(own(Tag::CustomFile, &reference)?);
     }
+    for reference in asked.profile_files() {
+        userfiles::name(&asked.user, reference)?;
+        files.push(own(Tag::Pxe, reference)?);
+    }
+    // A reboot takes nothing of an environment but what it says.
+    let installed = installed.filter(|_| asked.request.kind() == Kind::Deploy);
     let Some(Installed { environment, recorded, .. }) = installed else { return Ok(files) };
     let (version, priority) = if *recorded {
         (format!("{}/{}", environment.name, environment.version), Priority::Recorded)
     } else {
         (wid.to_owned(), Priority::Anonymous)
     };
-    let what = |tag, file: &str, sha256| {
+    let what = |tag, (file, sha256): (&str, &Option<String>), most| {
         let (version, file) = (version.clone(), FileRef::parse(file)?);
-        Ok::<_, Problem>(What { tag, file, version, priority, sha256, most: None })
+        Ok::<_, Problem>(What { tag, file, version, priority, sha256: sha256.clone(), most })
     };
-    files.push(what(Tag::Tarball, &environment.image.file, environment.image.sha256.clone())?);
+    let image = &environment.image;
+    files.push(what(Tag::Tarball, (&image.file, &image.sha256), None)?);
+    if let Some(archive) = &environment.preinstall {
+        let most = Some(limits.max_preinstall_size.bytes());
+        files.push(what(Tag::Preinstall, (&archive.file, &archive.sha256), most)?);
+    }
     for archive in environment.postinstalls.iter().flatten() {
-        files.push(what(Tag::Postinstall, &archive.file, archive.sha256.clone())?);
+        let most = Some(limits.max_postinstall_size.bytes());
+        files.push(what(Tag::Postinstall, (&archive.file, &archive.sha256), most)?);
     }
     Ok(files)
 }
@@ -163,7 +178,7 @@ async fn carry_out(
     // Those it began with.
     let ports = parts.first().map_or_else(|| inner.means.ports(), |part| part.run.ports.clone());
     let grabbed = tokio::select! {
-        grabbed = grab(operation, pen, grabber, wanted) => grabbed,
+        grabbed = grab(operation, pen, (grabber, &inner.userfiles), wanted) => grabbed,
         () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
         () = operation.suspend.cancelled() => return suspended(operation, Vec::new()),
     };
@@ -187,6 +202,7 @@ async fn carry_out(
         }
     }
     grabber.depot.release(&operation.wid);
+    inner.userfiles.release(&operation.wid);
     if let Err(error) = leave(&ports, operation.kind, &operation.watches).await {
         tracing::error!(wid = operation.wid, %error, "a boot profile stays behind");
     }
@@ -226,7 +242,7 @@ pub(super) async fn leave(
 async fn grab(
     operation: &Operation,
     pen: &Pen,
-    grabber: &Grabber,
+    (grabber, userfiles): (&Grabber, &Userfiles),
     wanted: Wanted,
 ) -> Result<(Vec<Grabbed>, Files), Problem> {
     let Wanted { files, had, grabbed: _held } = wanted;
@@ -243,6 +259,14 @@ async fn grab(
         match what.tag {
             Tag::Key => paths.key = Some(path),
             Tag::Tarball => paths.image = path,
+            Tag::Preinstall => paths.pre_install = Some(path),
+            Tag::CustomFile => {
+                paths.custom.insert(String::from(what.file.clone()), path);
+            }
+            Tag::Pxe => {
+                let name = userfiles::name(&operation.user, &String::from(what.file.clone()))?;
+                userfiles.put(&operation.wid, name, &path).await?;
+            }
             Tag::Postinstall => paths.post_installs.push(path),
         }
         leases.push(lease);

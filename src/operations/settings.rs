@@ -1,23 +1,28 @@
 //! What the steps of one cluster take from the configuration.
 
+use super::around::Around;
 use crate::{
     environments::{Archive, Compression},
-    steps::Settings,
+    steps::{KexecSettings, Settings, Target},
 };
 use config::{
     Cluster, Config,
     model::cluster::{AfterCancel, ArchiveFormat, Install},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// What the steps take from the configuration.
-pub(super) fn settings(config: &Config, cluster: &Cluster, deploy_key: &str) -> Settings {
+pub(super) fn settings(
+    config: &Config,
+    cluster: &Cluster,
+    around: &Around,
+    boot_limit: Duration,
+) -> Settings {
     let (server, boot) = (&config.server, &cluster.boot);
     let partitions = cluster.partitioning.partitions.as_ref();
     let number = |number: Option<i64>| number.map_or_else(|| "none".to_owned(), |n| n.to_string());
-    let swap = partitions.and_then(|all| all.swap).filter(|_| !cluster.partitioning.disable_swap);
+    let swap = partitions.and_then(|all| all.swap).filter(|_| !cluster.disables_swap());
     let path = |path: &Path| path.display().to_string();
-    let params = [boot.kernels.deploy.params.as_str(), deploy_key].join(" ");
     Settings {
         cluster: cluster.name.clone(),
         ssh_port: server.network.ports.ssh,
@@ -40,15 +45,44 @@ pub(super) fn settings(config: &Config, cluster: &Cluster, deploy_key: &str) -> 
         partition_script: cluster.partitioning.script.clone(),
         bootloader_script: boot.install_bootloader.clone(),
         post_installs: cluster.postinstall.files.iter().map(archive).collect(),
-        deploy_kernel: boot.kernels.deploy.vmlinuz.clone(),
-        deploy_initrd: boot.kernels.deploy.initrd.clone(),
-        deploy_params: params.trim().to_owned(),
-        user_params: boot.kernels.user.params.clone(),
         swap: number(swap),
         prod: number(partitions.map(|all| all.prod)),
         tmp: number(partitions.map(|all| all.tmp)),
-        boot_limit: cluster.timeouts.reboot(),
+        boot_limit,
         off_after_cancel: cluster.after_cancel == AfterCancel::Off,
+        ..systems(config, cluster, around)
+    }
+}
+
+/// What nodes boot, and what is run on them.
+fn systems(config: &Config, cluster: &Cluster, around: &Around) -> Settings {
+    let (boot, partitioning) = (&cluster.boot, &cluster.partitioning);
+    let deploy = &boot.kernels.deploy;
+    let repository = &config.server.pxe.networkboot.repository;
+    let below = |file: &str| repository.join(file.trim_start_matches('/'));
+    let prod = partitioning.partitions.as_ref().map_or(-1, |all| all.prod);
+    Settings {
+        deploy_kernel: deploy.vmlinuz.clone(),
+        deploy_initrd: deploy.initrd.clone(),
+        deploy_params: [deploy.params.as_str(), &around.deploy_key].join(" ").trim().to_owned(),
+        user_params: boot.kernels.user.params.clone(),
+        pre_installs: cluster.preinstall.files.iter().map(archive).collect(),
+        format_script: partitioning.formating_script.clone(),
+        startup_script: boot.startup_script.clone(),
+        drivers: deploy.drivers.0.clone(),
+        store_first: !cluster.localops.broadcastenv.decompress,
+        variables: cluster.custom_variables.clone(),
+        deploy_files: [&deploy.vmlinuz, &deploy.initrd].map(|file| below(file)),
+        nfsroot_kernel: boot.kernels.nfsroot.vmlinuz.clone().unwrap_or_default(),
+        nfsroot_params: boot.kernels.nfsroot.params.clone(),
+        kexec: KexecSettings {
+            repository: cluster.kexec.repository.display().to_string(),
+            script: cluster.kexec.script.clone(),
+            before: cluster.kexec.server_precmd.clone(),
+        },
+        trusted: around.trusted.clone(),
+        prod_partition: Target::partition_of(&partitioning.block_device, prod),
+        ..Settings::default()
     }
 }
 

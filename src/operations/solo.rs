@@ -2,6 +2,7 @@
 //! cache.
 
 use super::{
+    around::Around,
     feed::Stream,
     journal::{self, Chapter, Clock, Entry, Pen},
     order,
@@ -93,7 +94,7 @@ impl Solo<'_> {
             self.nodes,
             self.request,
             self.environment,
-            self.deploy_key,
+            &Around::with_key(self.deploy_key),
         )?;
         let files = Arc::new(OnceLock::from(self.files));
         let common = Common {

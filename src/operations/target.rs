@@ -1,14 +1,18 @@
-//! Where an environment goes.
+//! Where an environment goes, or is.
 
 use crate::{
     environments::{Environment, ImageKind},
     steps::Target,
-    types::{Code, DeployRequest, Problem},
+    types::{Code, DeployRequest, Problem, RebootRequest},
 };
-use config::Cluster;
+use config::{Cluster, model::partitioning::is_label};
 use std::path::Path;
 
-/// The disk and the partition that a request means, those of the cluster where it names none.
+/// A partition, as nodes know it, and its number; 0 where only they know that.
+type Named = (String, u32);
+
+/// The disk and the partition that a request means, those of the cluster where it names none;
+/// those of the environment where its image holds several.
 ///
 /// # Errors
 /// They are no names of such things, or do not go with the image.
@@ -17,25 +21,17 @@ pub(super) fn target(
     request: &DeployRequest,
     environment: &Environment,
 ) -> Result<Target, Problem> {
+    let environment = &named(cluster, environment)?;
+    let boot = &environment.boot;
+    let own = environment.multipart.then_some((boot.block_device.as_str(), boot.partition));
     let asked = request.block_device.as_deref().filter(|device| !device.is_empty());
-    let device = asked.unwrap_or(&cluster.partitioning.block_device);
-    if !Path::new(device).is_absolute()
-        || !device.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
-    {
-        return Err(Problem::parameter(
-            Code::InvalidOption,
-            "block_device",
-            format!("'{device}' is not the path of a disk, such as /dev/sda"),
-        ));
-    }
+    let device = disk(cluster, own.map(|(disk, _)| disk).or(asked))?;
     let partition = request.deploy_partition.as_deref().filter(|number| !number.is_empty());
-    let whole_disk = asked.is_some() && request.deploy_partition.is_none();
-    let number = match partition {
-        Some(text) => text.parse().map_err(|_| {
-            let why = format!("'{text}' is not the number of a partition");
-            Problem::parameter(Code::InvalidOption, "deploy_partition", why)
-        })?,
-        None => deploy_number(cluster)?,
+    let whole_disk = own.is_none() && asked.is_some() && request.deploy_partition.is_none();
+    let (device, (partition, number)) = match (own, partition) {
+        (Some((_, number)), _) => (device.clone(), (Target::partition_of(&device, number), number)),
+        (None, Some(text)) => named_partition(cluster, &device, text)?,
+        (None, None) => (device.clone(), deploy_partition(cluster, &device)?),
     };
     if whole_disk && environment.image.kind != ImageKind::Dd {
         return Err(Problem::new(
@@ -52,21 +48,106 @@ pub(super) fn target(
     }
     Ok(Target {
         environment: environment.clone(),
-        device: device.to_owned(),
-        partition: if whole_disk {
-            device.to_owned()
-        } else {
-            Target::partition_of(device, number)
-        },
+        partition: if whole_disk { device.clone() } else { partition },
+        device,
         partition_number: number,
         boot_partition: request.boot_partition.unwrap_or(number),
         reformat_tmp: request.reformat_tmp_partition.clone(),
     })
 }
 
-fn deploy_number(cluster: &Cluster) -> Result<u32, Problem> {
-    let number = cluster.partitioning.partitions.as_ref().map(|all| all.deploy);
-    number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
+/// Where the recorded environment of a reboot is.
+///
+/// # Errors
+/// 12 for what is missing.
+pub(super) fn recorded(
+    cluster: &Cluster,
+    request: &RebootRequest,
+    environment: Option<&Environment>,
+) -> Result<Target, Problem> {
+    let missing = |name: &str, why: &str| Problem::parameter(Code::MissingOption, name, why);
+    let environment = environment.ok_or_else(|| {
+        missing("environment", "You must specify a recorded environment to reboot on")
+    })?;
+    let partition = request.deploy_partition.as_deref().filter(|text| !text.is_empty());
+    let partition = partition.ok_or_else(|| {
+        missing(
+            "deploy_partition",
+            "You must specify the partition of the environment to reboot on",
+        )
+    })?;
+    let asked = request.block_device.as_deref().filter(|device| !device.is_empty());
+    let (device, (partition, number)) =
+        named_partition(cluster, &disk(cluster, asked)?, partition)?;
+    Ok(Target {
+        environment: environment.clone(),
+        device,
+        partition,
+        partition_number: number,
+        boot_partition: number,
+        reformat_tmp: None,
+    })
+}
+
+/// Whether `text` is the production partition of a cluster.
+pub(super) fn is_production(cluster: &Cluster, text: &str) -> bool {
+    cluster.partitioning.partitions.as_ref().is_some_and(|all| all.prod.to_string() == text)
+}
+
+/// What nodes call the partition that the administrator calls `text`, if it is one.
+pub(super) fn known_as(cluster: &Cluster, text: &str) -> Option<String> {
+    let device = disk(cluster, None).ok()?;
+    if Path::new(text).is_absolute() {
+        return Some(text.to_owned());
+    }
+    named_partition(cluster, &device, text).ok().map(|(_, (partition, _))| partition)
+}
+
+/// What nodes call a disk.
+fn disk(cluster: &Cluster, asked: Option<&str>) -> Result<String, Problem> {
+    let name = asked.unwrap_or(&cluster.partitioning.block_device);
+    let known = cluster.partitioning.disk(name).filter(|device| is_plain(device));
+    known.ok_or_else(|| {
+        let why = format!(
+            "'{name}' is not the path of a disk, such as /dev/sda, or its id, such as disk0"
+        );
+        Problem::parameter(Code::InvalidOption, "block_device", why)
+    })
+}
+
+/// What goes into commands as it is.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "/._:-".contains(c))
+}
+
+/// A partition that is named by its number, its label, or disk and label.
+fn named_partition(
+    cluster: &Cluster,
+    device: &str,
+    text: &str,
+) -> Result<(String, Named), Problem> {
+    if let Ok(number) = text.parse::<u32>() {
+        return Ok((device.to_owned(), (Target::partition_of(device, number), number)));
+    }
+    let (device, label) = match text.rsplit_once('/') {
+        Some((on, label)) => (disk(cluster, Some(on))?, label),
+        None => (device.to_owned(), text),
+    };
+    if !is_label(label) {
+        let why = format!("'{text}' is not the number of a partition, its label, or DISK/LABEL");
+        return Err(Problem::parameter(Code::InvalidOption, "deploy_partition", why));
+    }
+    Ok((device.clone(), (format!("{label}@{device}"), 0)))
+}
+
+/// The partition that a cluster deploys to.
+fn deploy_partition(cluster: &Cluster, device: &str) -> Result<Named, Problem> {
+    let partitioning = &cluster.partitioning;
+    if let Some(label) = &partitioning.deploy_label {
+        return Ok((format!("{label}@{device}"), 0));
+    }
+    let number = partitioning.partitions.as_ref().map(|all| all.deploy);
+    let number = number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
         Problem::new(
             Code::MissingOption,
             format!(
@@ -74,5 +155,19 @@ fn deploy_number(cluster: &Cluster) -> Result<u32, Problem> {
                 cluster.name
             ),
         )
-    })
+    })?;
+    Ok((Target::partition_of(device, number), number))
+}
+
+/// An environment whose disks and partitions are called what the nodes call them.
+fn named(cluster: &Cluster, environment: &Environment) -> Result<Environment, Problem> {
+    let mut environment = environment.clone();
+    for part in &mut environment.partitions {
+        if Path::new(&part.device).is_absolute() {
+            continue;
+        }
+        let device = disk(cluster, None)?;
+        part.device = named_partition(cluster, &device, &part.device)?.1.0;
+    }
+    Ok(environment)
 }

@@ -5,6 +5,7 @@ use crate::{
     nodes::Node,
     steps::{Journalist, Undone},
     types::{EventBody, Kind},
+    workflows::shown,
 };
 use automata::{
     Event, Failures, NodeId, NodeSet, Observer, Path, Raise, Recovery, SetId, Status, ranges,
@@ -197,7 +198,7 @@ impl Watch {
         let Some((outer, micro)) = two(path) else {
             return self.say_of(set, 1, &format!("Performing a {} step", self.instance(path)));
         };
-        self.say_of(set, 3, &format!("  {micro}"));
+        self.say_of(set, 3, &format!("  {}", shown(&micro)));
         let nodes = self.names(nodes);
         self.tell(set, EventBody::StepStarted { macro_step: outer, micro, nodes });
     }
@@ -215,9 +216,10 @@ impl Watch {
         let Some((outer, micro)) = two(path) else {
             return self.macro_ended(path, set, ok, &failed, seconds);
         };
-        self.say_of(set, 4, &format!("   ~ Time in {micro}: {seconds}s"));
+        self.say_of(set, 4, &format!("   ~ Time in {}: {seconds}s", shown(&micro)));
         if !ok.is_empty() && !ko.is_empty() {
-            let text = format!("!!! The nodes {} failed on step {micro}", self.folded(&failed));
+            let (failed, micro) = (self.folded(&failed), shown(&micro));
+            let text = format!("!!! The nodes {failed} failed on step {micro}");
             self.say_of(set, 2, &text);
         }
         let (ok, ko) = (self.names(ok), self.names(&failed));

@@ -3,7 +3,7 @@
 use super::{
     BootChoice, BootProfiles, Command, Level, Output, Ports, Power, PowerAction, PowerError,
     PowerState, Presence, ProfileError, Progress, Reach, Shell, ShellError, Sighting, Transfer,
-    TransferError, TransferJob, real::presence::PresenceHub,
+    TransferError, TransferJob, Variables, real::presence::PresenceHub,
 };
 use crate::nodes::Node;
 use std::{
@@ -39,6 +39,7 @@ pub fn by_cluster(
         shell: all.clone(),
         transfer: all.clone(),
         presence: all.clone(),
+        server: Arc::clone(&all.other.server),
         profiles: all,
     }
 }
@@ -126,9 +127,14 @@ impl Presence for ByCluster {
 
 #[async_trait::async_trait]
 impl BootProfiles for ByCluster {
-    async fn write(&self, nodes: &[Arc<Node>], choice: &BootChoice) -> Result<(), ProfileError> {
+    async fn write(
+        &self,
+        nodes: &[Arc<Node>],
+        choice: &BootChoice,
+        variables: &Variables,
+    ) -> Result<(), ProfileError> {
         for (ports, nodes) in self.sorted(nodes) {
-            ports.profiles.write(&nodes, choice).await?;
+            ports.profiles.write(&nodes, choice, variables).await?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 //! | [`Transfer`] | one file to many nodes, streamed into a command on each |
 //! | [`Presence`] | is a port open; what was last seen of a node |
 //! | [`BootProfiles`] | what a node boots next |
+//! | [`ServerShell`] | a command of the site's own, on the server |
 
 pub mod boot_id;
 mod by_cluster;
@@ -20,6 +21,7 @@ mod presence;
 mod profiles;
 pub mod real;
 pub mod rendered;
+mod server;
 mod shell;
 pub mod sim;
 mod transfer;
@@ -29,6 +31,7 @@ pub use errand::{DiskId, DiskTicket, Errand, Unpacking, Variables};
 pub use power::{Level, Power, PowerAction, PowerError, PowerState};
 pub use presence::{Presence, Reach, Sighting, Witness};
 pub use profiles::{BootChoice, BootProfiles, LocalBoot, ProfileError};
+pub use server::{Here, ServerOutput, ServerShell};
 pub use shell::{Command, Input, Output, Shell, ShellError};
 pub use transfer::{Progress, Receiver, Transfer, TransferError, TransferJob};
 
@@ -45,6 +48,8 @@ pub struct Ports {
     pub presence: std::sync::Arc<dyn Presence>,
     /// Boot profiles.
     pub profiles: std::sync::Arc<dyn BootProfiles>,
+    /// Commands of the site on the server.
+    pub server: std::sync::Arc<dyn ServerShell>,
 }
 
 /// A time for people: whole seconds, or milliseconds where it is less than one.

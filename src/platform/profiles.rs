@@ -1,7 +1,8 @@
 //! The boot-profile port: what a node boots next.
 
+use super::Variables;
 use crate::nodes::Node;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What a node's boot loader is told to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub enum BootChoice {
         initrd: Option<String>,
         /// Kernel command line.
         params: String,
+    },
+    /// Do what a user's own profile says.
+    Custom {
+        /// Its text.
+        text: String,
+        /// Whose it is: `FILES_PREFIX` stands for where that user's files are.
+        user: String,
+        /// What `NODE_SINGULARITY` stands for, by node.
+        singularities: BTreeMap<String, String>,
     },
     /// Boot what is installed.
     Local(LocalBoot),
@@ -55,8 +65,14 @@ pub struct ProfileError {
 /// Says what nodes boot next.
 #[async_trait::async_trait]
 pub trait BootProfiles: Send + Sync + 'static {
-    /// Gives each of `nodes` a profile for `choice`; all or, at an error, the first ones.
-    async fn write(&self, nodes: &[Arc<Node>], choice: &BootChoice) -> Result<(), ProfileError>;
+    /// Gives each of `nodes` a profile for `choice`; all or, at an error, the first ones. A
+    /// program of the site's that does it is told `variables`.
+    async fn write(
+        &self,
+        nodes: &[Arc<Node>],
+        choice: &BootChoice,
+        variables: &Variables,
+    ) -> Result<(), ProfileError>;
 
     /// Takes the profiles of `nodes` away: they boot what is on their disks.
     async fn clear(&self, nodes: &[Arc<Node>]) -> Result<(), ProfileError>;

@@ -4,9 +4,11 @@
 //! node; a node without one boots its disk. On an old site it is a file in the repository
 //! that another TFTP server exports.
 
+mod script;
+
 use crate::{
     nodes::{Firmware, Node},
-    platform::{BootChoice, BootProfiles, LocalBoot, ProfileError},
+    platform::{BootChoice, BootProfiles, LocalBoot, ProfileError, Variables},
 };
 use config::{
     Config,
@@ -18,6 +20,7 @@ use netboot::{
         Boot, Export, Factory, Loader, Local, Method as NetMethod, Naming, OsKind, Transport,
     },
 };
+use script::hand_over;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -37,6 +40,10 @@ pub struct Profiles {
     local: Way,
     network: Way,
     headers: HashMap<String, Headers>,
+    /// The administrators' programs that write profiles, by cluster.
+    scripts: HashMap<String, PathBuf>,
+    /// Directory of the users' files, below the repository.
+    userfiles: PathBuf,
     shelf: Shelf,
 }
 
@@ -79,6 +86,8 @@ struct Profile {
     directory: PathBuf,
     repository: PathBuf,
     name: String,
+    /// `local`, `network`, `chain` or `custom`.
+    kind: &'static str,
     text: String,
 }
 
@@ -95,11 +104,16 @@ impl Profiles {
             };
             (cluster.name.clone(), headers)
         });
+        let script =
+            |cluster: &config::Cluster| Some((cluster.name.clone(), cluster.pxe.script.clone()?));
+        let scripts = config.clusters.iter().filter_map(script);
         Self {
             dhcp: Way::new(&pxe.dhcp),
             local: Way::new(&pxe.localboot),
             network: Way::new(&pxe.networkboot),
             headers: headers.collect(),
+            scripts: scripts.collect(),
+            userfiles: PathBuf::from(&pxe.userfiles.directory),
             shelf,
         }
     }
@@ -138,6 +152,39 @@ impl Profiles {
         Ok(())
     }
 
+    /// The same by the administrator's program, where there is one.
+    async fn set_somehow(
+        &self,
+        node: &Node,
+        choice: &BootChoice,
+        variables: &Variables,
+    ) -> Result<(), ProfileError> {
+        let Some(script) = self.scripts.get(&node.cluster) else { return self.set(node, choice) };
+        for profile in self.render(node, choice)? {
+            hand_over(script, node, &profile, variables).await?;
+            if let Shelf::Table(_) = &self.shelf {
+                // Our own servers tell what the program wrote, where it wrote something.
+                let file = profile.repository.join(&profile.directory).join(&profile.name);
+                let written = tokio::fs::read_to_string(file).await.ok();
+                let text = written.unwrap_or_else(|| profile.text.clone());
+                self.put(node, &Profile { text, ..profile })?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_all(
+        &self,
+        nodes: &[Arc<Node>],
+        choice: &BootChoice,
+        variables: &Variables,
+    ) -> Result<(), ProfileError> {
+        for node in nodes {
+            self.set_somehow(node, choice, variables).await?;
+        }
+        Ok(())
+    }
+
     /// The profile of a node and, where its loader is started by another, that one's.
     fn render(&self, node: &Node, choice: &BootChoice) -> Result<Vec<Profile>, ProfileError> {
         let none = Headers { chain: String::new(), local: String::new(), network: String::new() };
@@ -147,16 +194,29 @@ impl Profiles {
                 let (kernel, initrd, params) = (kernel.clone(), initrd.clone(), params.clone());
                 (&self.network, &headers.network, Boot::Network { kernel, initrd, params })
             }
+            BootChoice::Custom { text, user, singularities } => {
+                let prefix = self.userfiles.join(format!("pxe-{user}"));
+                let prefix = self.dhcp.factory(node).exported(&prefix.to_string_lossy());
+                let own = singularities.get(&node.name).map_or("", String::as_str);
+                let own = (!singularities.is_empty()).then_some(own);
+                let text = netboot::profile::substitute(text, own, &prefix);
+                (&self.dhcp, &none.network, Boot::Custom(text))
+            }
             BootChoice::Local(local) => {
                 (&self.local, &headers.local, Boot::Local(local_boot(local)))
             }
         };
+        let kind = match choice {
+            BootChoice::Network { .. } => "network",
+            BootChoice::Custom { .. } => "custom",
+            BootChoice::Local(_) => "local",
+        };
         let mut profiles = Vec::new();
         if way.loader.needs_chain_from(&self.dhcp.loader) {
             let chain = Boot::Chain(way.loader.binary.clone());
-            profiles.push(self.dhcp.profile(node, &chain, &headers.chain)?);
+            profiles.push(self.dhcp.profile(node, &chain, &headers.chain, "chain")?);
         }
-        profiles.push(way.profile(node, &boot, header)?);
+        profiles.push(way.profile(node, &boot, header, kind)?);
         Ok(profiles)
     }
 
@@ -188,12 +248,17 @@ impl Profiles {
 
 #[async_trait::async_trait]
 impl BootProfiles for Profiles {
-    async fn write(&self, nodes: &[Arc<Node>], choice: &BootChoice) -> Result<(), ProfileError> {
-        nodes.iter().try_for_each(|node| self.set(node, choice))
+    async fn write(
+        &self,
+        nodes: &[Arc<Node>],
+        choice: &BootChoice,
+        variables: &Variables,
+    ) -> Result<(), ProfileError> {
+        self.set_all(nodes, choice, variables).await
     }
 
     async fn clear(&self, nodes: &[Arc<Node>]) -> Result<(), ProfileError> {
-        self.reset(nodes)
+        self.set_all(nodes, &BootChoice::Local(disk()), &Variables::new()).await
     }
 }
 
@@ -247,7 +312,13 @@ impl Way {
             .map_err(|error| ProfileError { node: node.name.clone(), why: error.to_string() })
     }
 
-    fn profile(&self, node: &Node, boot: &Boot, header: &str) -> Result<Profile, ProfileError> {
+    fn profile(
+        &self,
+        node: &Node,
+        boot: &Boot,
+        header: &str,
+        kind: &'static str,
+    ) -> Result<Profile, ProfileError> {
         let text = self.factory(node).render(boot, header);
         let text =
             text.map_err(|error| ProfileError { node: node.name.clone(), why: error.to_string() })?;
@@ -255,6 +326,7 @@ impl Way {
             directory: self.directory.clone(),
             repository: self.repository.clone(),
             name: self.name(node)?,
+            kind,
             text,
         })
     }

@@ -4,7 +4,7 @@ use super::{simulated::Simulated, site};
 use crate::{
     nodes::Node,
     platform::{
-        Ports,
+        Here, Ports,
         real::{
             power::{RealPower, SETTLE},
             presence::PresenceHub,
@@ -97,5 +97,6 @@ fn real(
         shell,
         presence: hub,
         profiles,
+        server: Arc::new(Here),
     })
 }

@@ -46,6 +46,7 @@ boot:
   install_bootloader: file
   kernels:
     deploy: {vmlinuz: deploy/vmlinuz, initrd: deploy/initrd.img, params: quiet, supported_fs: 'ext4, xfs'}
+    nfsroot: {vmlinuz: nfsroot/vmlinuz, params: root=/dev/nfs}
 timeouts: {reboot: 600, kexec: 120}
 remoteops: {}
 automata:

@@ -15,6 +15,10 @@ pub(super) async fn format_deploy(run: &Run, nodes: &NodeSet, cx: &Context) -> O
     let Some(target) = &run.target else { return no_target(nodes) };
     let filesystem = target.environment.filesystem.clone();
     let directory = run.settings.extraction_dir.clone();
+    if let Some(script) = &run.settings.format_script {
+        let input = Input::File(script.clone());
+        return ticket::everywhere(run, nodes, cx, &Errand::Format(variables(run)), &input).await;
+    }
     let errand = mkfs(run, filesystem, target.partition.clone(), directory);
     ticket::everywhere(run, nodes, cx, &errand, &Input::Empty).await
 }
@@ -40,6 +44,14 @@ pub(super) async fn mount_deploy(run: &Run, nodes: &NodeSet, cx: &Context) -> Ou
     let Some(target) = &run.target else { return no_target(nodes) };
     let (partition, directory) = (target.partition.clone(), run.settings.extraction_dir.clone());
     everywhere(run, nodes, cx, &Errand::Mount { partition, directory }, &Input::Empty).await
+}
+
+/// Mounts the tmp partition.
+pub(super) async fn mount_tmp(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
+    let Some(target) = &run.target else { return no_target(nodes) };
+    let partition = Target::partition_of(&target.device, &run.settings.tmp);
+    let errand = Errand::Mount { partition, directory: "/tmp".to_owned() };
+    everywhere(run, nodes, cx, &errand, &Input::Empty).await
 }
 
 /// Unmounts the deploy partition; everything is on the disk afterwards.

@@ -3,6 +3,7 @@
 use super::{
     Run, Target, again,
     disk::{everywhere, no_target},
+    gather::each,
     remote, ticket,
 };
 use crate::{
@@ -58,26 +59,77 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
 async fn ready(run: &Run, cx: &Context, id: NodeId, receive: Errand) -> Result<Errand, Reason> {
     if cx.attempt() > 0 || cx.macro_attempt() > 0 {
         again::tidy(run, id).await?;
-        if let (Errand::Unpack(Unpacking { directory, .. }), Some(target)) = (&receive, &run.target)
-        {
-            let (partition, directory) = (target.partition.clone(), directory.clone());
-            let mount = Errand::Mount { partition, directory };
-            remote::command(run, cx, id, &mount, Input::Empty).await?;
-        }
+        mounted(run, cx, id, &receive).await?;
+    }
+    // What goes into the memory of the node needs no ticket.
+    if matches!(receive, Errand::Store { .. }) {
+        return Ok(receive);
     }
     ticket::ticketed(run, cx, id, receive).await
 }
 
+/// An archive has its filesystem mounted, whatever was tidied away.
+async fn mounted(run: &Run, cx: &Context, id: NodeId, receive: &Errand) -> Result<(), Reason> {
+    let (Errand::Unpack(Unpacking { directory, .. }), Some(target)) = (receive, &run.target) else {
+        return Ok(());
+    };
+    let (partition, directory) = (target.partition.clone(), directory.clone());
+    let mount = Errand::Mount { partition, directory };
+    remote::command(run, cx, id, &mount, Input::Empty).await.map(drop)
+}
+
+/// Whether the image is stored on the nodes before it is unpacked: fsarchiver reads no stream.
+fn is_stored(run: &Run, target: &Target) -> bool {
+    run.settings.store_first || target.environment.image.kind == ImageKind::Fsa
+}
+
+/// Where it is stored there.
+fn stored(run: &Run) -> String {
+    let image = run.files().image;
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}/_KATMP_{name}", run.settings.rambin_dir.trim_end_matches('/'))
+}
+
+/// Unpacks the image that was stored.
+pub(super) async fn decompress(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
+    let Some(target) = &run.target else { return no_target(nodes) };
+    let receive = unpacked(run, target);
+    let path = stored(run);
+    let errand = match &receive {
+        Errand::Restore { .. } => receive.clone(),
+        other => Errand::FromFile { path, errand: Box::new(other.clone()) },
+    };
+    let (receive, errand) = (&receive, &errand);
+    each(nodes, cx, |id| async move {
+        if cx.attempt() > 0 {
+            again::tidy(run, id).await?;
+        }
+        mounted(run, cx, id, receive).await?;
+        let errand = ticket::ticketed(run, cx, id, errand.clone()).await?;
+        remote::command(run, cx, id, &errand, Input::Empty).await.map(drop)
+    })
+    .await
+}
+
 /// What takes the image on its standard input.
 fn receive(run: &Run, target: &Target) -> Errand {
+    if is_stored(run, target) { Errand::Store { path: stored(run) } } else { unpacked(run, target) }
+}
+
+/// What brings the image to the disk.
+fn unpacked(run: &Run, target: &Target) -> Errand {
     let image = &target.environment.image;
     match image.kind {
         ImageKind::Tar => {
             Errand::Unpack(unpacking(run, &run.settings.extraction_dir, image.compression))
         }
-        ImageKind::Dd | ImageKind::Fsa => {
+        ImageKind::Dd => {
             let (compression, device) = (image.compression, target.partition.clone());
             Errand::WriteImage { compression, device }
+        }
+        ImageKind::Fsa => {
+            let level = if let Compression::Level(level) = image.compression { level } else { 0 };
+            Errand::Restore { path: stored(run), level, parts: target.parts() }
         }
     }
 }

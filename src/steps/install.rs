@@ -1,7 +1,7 @@
 //! Keys, archives with scripts, and the boot loader.
 
 use super::{
-    Run,
+    Run, again,
     disk::{everywhere, no_target},
     gather::each,
     image, remote, ticket,
@@ -27,6 +27,47 @@ pub(super) async fn key_in_installed_system(run: &Run, nodes: &NodeSet, cx: &Con
 async fn add_keys(run: &Run, nodes: &NodeSet, cx: &Context, directory: String) -> Outcome {
     let Some(keys) = run.files().key else { return Outcome::ok(nodes.clone()) };
     everywhere(run, nodes, cx, &Errand::AddKeys { directory }, &Input::File(keys)).await
+}
+
+/// Runs the environment's archive or, where it has none, the administrator's: it makes the
+/// partitions and the filesystem, and mounts it.
+pub(super) async fn pre_install(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
+    let own = run.target.as_ref().and_then(|target| target.environment.preinstall.clone());
+    let Some(own) = own.zip(run.files().pre_install) else {
+        let list = &run.settings.pre_installs;
+        let files: Vec<PathBuf> = list.iter().map(|one| PathBuf::from(&one.file)).collect();
+        return writing(run, nodes, cx, list, &files).await;
+    };
+    writing(run, nodes, cx, &[own.0], &[own.1]).await
+}
+
+/// The same as [`archives`] with scripts that write to the disk: each attempt needs a ticket, and
+/// what an attempt before left at work is ended.
+async fn writing(
+    run: &Run,
+    nodes: &NodeSet,
+    cx: &Context,
+    archives: &[Archive],
+    files: &[PathBuf],
+) -> Outcome {
+    if run.target.is_none() {
+        return no_target(nodes);
+    }
+    each(nodes, cx, |id| async move {
+        if cx.attempt() > 0 || cx.macro_attempt() > 0 {
+            again::tidy(run, id).await?;
+        }
+        for (index, (archive, file)) in archives.iter().zip(files).enumerate() {
+            unpack(run, cx, id, archive, file).await?;
+            let Some(script) = script(run, archive) else { continue };
+            // One ticket for all the scripts of an attempt.
+            let script =
+                if index == 0 { ticket::ticketed(run, cx, id, script).await? } else { script };
+            remote::command(run, cx, id, &script, Input::Empty).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Runs the administrator's archives.
@@ -66,13 +107,26 @@ async fn unpack_and_run(
     archive: &Archive,
     file: &Path,
 ) -> Result<(), Reason> {
-    let directory = &run.settings.rambin_dir;
-    let unpack = Errand::UnpackArchive(image::unpacking(run, directory, archive.compression));
-    remote::command(run, cx, id, &unpack, Input::File(file.to_owned())).await?;
-    let Some(script) = archive.script.clone() else { return Ok(()) };
-    let directory = directory.clone();
-    let script = Errand::RunArchive { directory, script, variables: variables(run) };
+    unpack(run, cx, id, archive, file).await?;
+    let Some(script) = script(run, archive) else { return Ok(()) };
     remote::command(run, cx, id, &script, Input::Empty).await.map(drop)
+}
+
+async fn unpack(
+    run: &Run,
+    cx: &Context,
+    id: NodeId,
+    archive: &Archive,
+    file: &Path,
+) -> Result<(), Reason> {
+    let unpacking = image::unpacking(run, &run.settings.rambin_dir, archive.compression);
+    let (unpack, input) = (Errand::UnpackArchive(unpacking), Input::File(file.to_owned()));
+    remote::command(run, cx, id, &unpack, input).await.map(drop)
+}
+
+fn script(run: &Run, archive: &Archive) -> Option<Errand> {
+    let (script, directory) = (archive.script.clone()?, run.settings.rambin_dir.clone());
+    Some(Errand::RunArchive { directory, script, variables: variables(run) })
 }
 
 /// Runs the administrator's boot loader script.

@@ -1,23 +1,102 @@
-//! `kexec`: from the deployment system straight into the installed kernel.
+//! `send_deployment_kernel` and `kexec`: from a running kernel straight into another.
 
-use super::{Run, disk::no_target, gather::each, power::leave, variables};
-use crate::platform::Errand;
-use automata::{Context, NodeSet, Outcome};
+use super::{
+    Run,
+    disk::no_target,
+    gather::each,
+    power::leave,
+    remote,
+    variables::{self, variables},
+};
+use crate::{
+    environments::OsKind,
+    platform::{Errand, Input, rounded},
+};
+use automata::{Context, NodeSet, Outcome, Reason};
+use std::{path::Path, time::Duration};
 
-/// Loads the installed kernel and jumps into it.
-pub(super) async fn kexec(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
+/// Bound of the site's command on the server before.
+const BEFORE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Puts kernel and initial ramdisk of the deployment system on the nodes.
+pub(super) async fn send_kernel(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
+    let files = &run.settings.deploy_files;
+    each(nodes, cx, |id| async move {
+        for file in files {
+            let path = format!("{}/{}", run.settings.kexec.repository, name(file));
+            let input = Input::File(file.clone());
+            remote::command(run, cx, id, &Errand::Store { path }, input).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Jumps into the kernel of the deployment system.
+pub(super) async fn deployment(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
+    let settings = &run.settings;
+    let [kernel, initrd] = [0, 1].map(|index| name(&settings.deploy_files[index]));
+    let errand = Errand::Kexec {
+        root: settings.kexec.repository.clone(),
+        kernel,
+        initrd,
+        params: settings.deploy_params.clone(),
+        root_device: None,
+        mounted: false,
+        script: settings.kexec.script.is_some().then(|| variables(run)),
+    };
+    jump(run, nodes, cx, &errand).await
+}
+
+/// Jumps into the installed kernel.
+pub(super) async fn installed(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let Some(target) = &run.target else { return no_target(nodes) };
-    let boot = &target.environment.boot;
-    let mut params = variables::kernel_params(run);
-    if !params.contains("root=") {
-        params = format!("root={} {params}", target.partition);
+    if target.environment.os != OsKind::Linux {
+        return Outcome::ko(nodes, "kexec starts Linux only: take another instance of BootNewEnv");
     }
+    let boot = &target.environment.boot;
+    let params = variables::kernel_params(run);
     let errand = Errand::Kexec {
         root: run.settings.extraction_dir.clone(),
         kernel: boot.kernel.clone(),
         initrd: boot.initrd.clone(),
-        params: params.trim().to_owned(),
+        root_device: (!params.contains("root=")).then(|| target.partition.clone()),
+        params,
+        mounted: true,
+        script: run.settings.kexec.script.is_some().then(|| variables(run)),
     };
-    let errand = &errand;
-    each(nodes, cx, |id| leave(run, cx, id, errand)).await
+    jump(run, nodes, cx, &errand).await
+}
+
+async fn jump(run: &Run, nodes: &NodeSet, cx: &Context, errand: &Errand) -> Outcome {
+    // After a restart the nodes may have jumped already: each is looked at first.
+    if !cx.recovering()
+        && let Err(why) = before(run).await
+    {
+        return Outcome::ko(nodes, why);
+    }
+    let script = run.settings.kexec.script.clone().map_or(Input::Empty, Input::File);
+    let script = &script;
+    each(nodes, cx, |id| leave(run, cx, id, errand, script.clone())).await
+}
+
+/// The site's own command on the server.
+async fn before(run: &Run) -> Result<(), Reason> {
+    let command = run.settings.kexec.before.trim();
+    if command.is_empty() || command == "true" {
+        return Ok(());
+    }
+    let failed = |why: String| Reason::from(format!("kexec/server_precmd {why}"));
+    match run.ports.server.run(command, BEFORE_LIMIT).await {
+        Ok(Some(ended)) if ended.status == 0 => Ok(()),
+        Ok(Some(ended)) => {
+            Err(failed(format!("ended with status {}: {}", ended.status, ended.stderr)))
+        }
+        Ok(None) => Err(failed(format!("did not end within {}", rounded(BEFORE_LIMIT)))),
+        Err(error) => Err(failed(format!("did not start: {error}"))),
+    }
+}
+
+fn name(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

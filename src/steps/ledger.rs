@@ -5,9 +5,9 @@
 //! without a look at the machine; what proves that a node rebooted, so that the proof counts
 //! afterwards; what a node boots next.
 
-use super::{Begin, Run, ticket::Tickets};
+use super::{Begin, Run, profile::Boots, ticket::Tickets};
 use crate::platform::{DiskId, Level, PowerAction, boot_id::BootId};
-use automata::{Context, NodeId, NodeSet, Reason};
+use automata::{Context, Failures, NodeId, NodeSet, Reason};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -66,6 +66,9 @@ pub enum Note {
         nodes: NodeSet,
         /// The deployment system, not what is installed.
         deploy: bool,
+        /// What exactly; none in the notes of an earlier version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boots: Option<Boots>,
     },
     /// Nodes boot what is on their disks: they have no profile any more.
     NoProfile {
@@ -118,7 +121,7 @@ pub enum Phase {
 pub(super) struct Memory {
     boots: HashMap<NodeId, BootOrder>,
     powers: HashMap<NodeId, Note>,
-    pub(super) profiles: BTreeMap<NodeId, bool>,
+    pub(super) profiles: BTreeMap<NodeId, Boots>,
     pub(super) lost: BTreeMap<NodeId, Reason>,
     pub(super) tickets: Tickets,
     /// The last boot of the deployment system, by node.
@@ -170,8 +173,9 @@ impl Run {
                 memory.last_order = memory.last_order.max(id);
                 memory.powers.insert(node, note);
             }
-            Note::Profile { nodes, deploy } => {
-                memory.profiles.extend(nodes.iter().map(|node| (node, deploy)));
+            Note::Profile { nodes, deploy, boots } => {
+                let boots = boots.unwrap_or(if deploy { Boots::Deploy } else { Boots::Installed });
+                memory.profiles.extend(nodes.iter().map(|node| (node, boots)));
             }
             Note::NoProfile { nodes } => {
                 memory.profiles.retain(|node, _| !nodes.contains(*node));
@@ -187,6 +191,13 @@ impl Run {
                 self.journalist.answer(node, text);
             }
         }
+    }
+
+    /// Those of `nodes` that cannot be treated any more, and why.
+    pub(super) fn lost_of(&self, nodes: &NodeSet) -> Failures {
+        let memory = self.memory();
+        let lost = memory.lost.iter().filter(|(id, _)| nodes.contains(**id));
+        lost.map(|(id, why)| (*id, why.clone())).collect()
     }
 
     /// A node that cannot be treated any more: every step fails on it, for this reason.

@@ -1,8 +1,10 @@
 //! Every micro-step by name.
 
-use super::{Run, again, disk, image, install, kexec, power, profile, wait};
+use super::{
+    Run, again, disk, image, install, kexec, network, nodes, power, profile, profile::Boots, wait,
+};
 use crate::platform::Level;
-use automata::{Context, Failures, NodeSet, Outcome, Recovery, Task};
+use automata::{Context, NodeSet, Outcome, Recovery, Task};
 use std::{sync::Arc, time::Duration};
 
 /// What `power` does.
@@ -21,35 +23,60 @@ pub enum PowerStep {
 #[expect(missing_docs, reason = "each variant is the micro-step of that name; `Micro::name`")]
 pub enum Micro {
     Dummy,
-    /// Boot the deployment system next.
-    SwitchPxeDeploy,
-    /// Boot what was installed next.
-    SwitchPxeLocal,
+    /// What is booted next.
+    SwitchPxe(Boots),
+    /// To the network where deployments take place if `home`, else to the user's own.
+    SetVlan {
+        home: bool,
+    },
+    CheckNodes(Check),
+    ProduceBadNodes,
+    LoadDrivers,
+    SendDeploymentKernel,
     Reboot(Level),
     RebootFromDeployEnv,
     Power(PowerStep),
     /// `deploy`: the deployment system is expected, not the installed one. `press`: a node that
-    /// does not leave is ordered to reboot with more force.
+    /// does not leave is ordered to reboot with more force. `moved`: it comes back in the user's
+    /// network.
     WaitReboot {
         deploy: bool,
         press: bool,
+        moved: bool,
         timeout: Duration,
     },
     SendKeyInDeployEnv,
     CreatePartitionTable,
     FormatDeployPart,
     MountDeployPart,
+    MountTmpPart,
     UmountDeployPart,
     FormatTmpPart,
     FormatSwapPart,
     SendEnvironment,
+    DecompressEnvironment,
+    ManageAdminPreInstall,
     ManageAdminPostInstall,
     ManageUserPostInstall,
     CheckKernelFiles,
     SendKey,
     InstallBootloader,
     Sync,
-    Kexec,
+    /// Into the deployment system if `deploy`, else into what was installed.
+    Kexec {
+        deploy: bool,
+    },
+}
+
+/// What `check_nodes` asks of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// They run the production system.
+    Production,
+    /// They run what is deployed.
+    Deployed,
+    /// They need no firmware to be trusted, and answer.
+    Trusted,
 }
 
 impl Micro {
@@ -57,7 +84,15 @@ impl Micro {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Dummy => "dummy",
-            Self::SwitchPxeDeploy | Self::SwitchPxeLocal => "switch_pxe",
+            Self::SwitchPxe(_) => "switch_pxe",
+            Self::SetVlan { .. } => "set_vlan",
+            Self::CheckNodes(_) => "check_nodes",
+            Self::ProduceBadNodes => "produce_bad_nodes",
+            Self::LoadDrivers => "load_drivers",
+            Self::SendDeploymentKernel => "send_deployment_kernel",
+            Self::MountTmpPart => "mount_tmp_part",
+            Self::DecompressEnvironment => "decompress_environment",
+            Self::ManageAdminPreInstall => "manage_admin_pre_install",
             Self::Reboot(_) => "reboot",
             Self::RebootFromDeployEnv => "reboot_from_deploy_env",
             Self::Power(_) => "power",
@@ -76,7 +111,7 @@ impl Micro {
             Self::SendKey => "send_key",
             Self::InstallBootloader => "install_bootloader",
             Self::Sync => "sync",
-            Self::Kexec => "kexec",
+            Self::Kexec { .. } => "kexec",
         }
     }
 
@@ -87,7 +122,7 @@ impl Micro {
             | Self::RebootFromDeployEnv
             | Self::Power(_)
             | Self::WaitReboot { .. }
-            | Self::Kexec => Recovery::Observe,
+            | Self::Kexec { .. } => Recovery::Observe,
             _ => Recovery::Rerun,
         }
     }
@@ -113,8 +148,7 @@ impl Task for Step {
     }
 
     async fn run(&self, mut nodes: NodeSet, cx: Context) -> Outcome {
-        let lost = self.run.memory().lost.clone();
-        let lost: Failures = lost.into_iter().filter(|(id, _)| nodes.contains(*id)).collect();
+        let lost = self.run.lost_of(&nodes);
         if !lost.is_empty() {
             nodes = nodes.difference(&lost.keys().copied().collect());
             cx.raise_ko(lost);
@@ -152,30 +186,39 @@ impl Step {
         let run = &*self.run;
         match &self.micro {
             Micro::Dummy => Outcome::ok(nodes),
-            Micro::SwitchPxeDeploy => profile::deployment(run, &nodes).await,
-            Micro::SwitchPxeLocal => profile::installed(run, &nodes).await,
+            Micro::SwitchPxe(boots) => profile::write(run, &nodes, *boots).await,
+            Micro::SetVlan { home } => network::set_vlan(run, &nodes, &cx, *home).await,
+            Micro::CheckNodes(check) => nodes::check(run, &nodes, &cx, *check).await,
+            Micro::ProduceBadNodes => Outcome::ko(&nodes, "this step makes nodes fail"),
+            Micro::LoadDrivers => nodes::load_drivers(run, &nodes, &cx).await,
+            Micro::SendDeploymentKernel => kexec::send_kernel(run, &nodes, &cx).await,
             Micro::Reboot(level) => power::reboot(run, &nodes, &cx, *level).await,
             Micro::RebootFromDeployEnv => power::reboot_from_deploy_env(run, &nodes, &cx).await,
             Micro::Power(step) => power::power(run, &nodes, &cx, *step).await,
-            Micro::WaitReboot { deploy, press, timeout } => {
-                let wanted = wait::Wanted { deploy: *deploy, press: *press, timeout: *timeout };
+            Micro::WaitReboot { deploy, press, moved, timeout } => {
+                let (deploy, press, moved) = (*deploy, *press, *moved);
+                let wanted = wait::Wanted { deploy, press, moved, timeout: *timeout };
                 wait::wait_reboot(run, &nodes, &cx, wanted).await
             }
             Micro::SendKeyInDeployEnv => install::key_in_deployment_system(run, &nodes, &cx).await,
             Micro::CreatePartitionTable => disk::partition(run, &nodes, &cx).await,
             Micro::FormatDeployPart => disk::format_deploy(run, &nodes, &cx).await,
             Micro::MountDeployPart => disk::mount_deploy(run, &nodes, &cx).await,
+            Micro::MountTmpPart => disk::mount_tmp(run, &nodes, &cx).await,
             Micro::UmountDeployPart => disk::umount_deploy(run, &nodes, &cx).await,
             Micro::FormatTmpPart => disk::format_tmp(run, &nodes, &cx).await,
             Micro::FormatSwapPart => disk::format_swap(run, &nodes, &cx).await,
             Micro::SendEnvironment => image::send(run, &nodes, &cx).await,
+            Micro::DecompressEnvironment => image::decompress(run, &nodes, &cx).await,
+            Micro::ManageAdminPreInstall => install::pre_install(run, &nodes, &cx).await,
             Micro::ManageAdminPostInstall => install::admin_post_install(run, &nodes, &cx).await,
             Micro::ManageUserPostInstall => install::user_post_install(run, &nodes, &cx).await,
             Micro::CheckKernelFiles => image::check_kernel_files(run, &nodes, &cx).await,
             Micro::SendKey => install::key_in_installed_system(run, &nodes, &cx).await,
             Micro::InstallBootloader => install::bootloader(run, &nodes, &cx).await,
             Micro::Sync => disk::sync(run, &nodes, &cx).await,
-            Micro::Kexec => kexec::kexec(run, &nodes, &cx).await,
+            Micro::Kexec { deploy: true } => kexec::deployment(run, &nodes, &cx).await,
+            Micro::Kexec { deploy: false } => kexec::installed(run, &nodes, &cx).await,
         }
     }
 }

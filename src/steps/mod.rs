@@ -13,7 +13,10 @@
 //! | `disk` | partition table, formatting, mounting |
 //! | `image` | `send_environment`, `check_kernel_files` |
 //! | `install` | keys, pre- and post-install archives, boot loader |
-//! | `kexec` | `kexec` |
+//! | `kexec` | `send_deployment_kernel`, `kexec` |
+//! | `network` | `set_vlan` |
+//! | `nodes` | `check_nodes`, `load_drivers` |
+//! | `custom` | what administrators and users put beside micro-steps |
 //! | `run` | what the steps of one workflow share |
 //! | `ledger` | what they write down, to be known after a restart |
 //! | `recover` | a look at what was ordered before a restart |
@@ -26,6 +29,7 @@
 //! | `variables` | what administrators' and users' scripts are told |
 
 mod again;
+mod custom;
 mod disk;
 mod gather;
 mod image;
@@ -33,6 +37,8 @@ mod install;
 mod kexec;
 mod ledger;
 mod micro;
+mod network;
+mod nodes;
 mod power;
 mod profile;
 mod recover;
@@ -47,9 +53,13 @@ mod variables;
 mod wait;
 
 pub use again::{Begin, Entrance, Left, still_there};
+pub use custom::{CustomAction, CustomFile, CustomOperation, CustomStep};
 pub use ledger::{Ledger, Note, Phase};
-pub use micro::{Micro, PowerStep, Step};
-pub use profile::restore as restore_profiles;
-pub use run::{Files, Journalist, Run, Settings, Target, Windows};
+pub use micro::{Check, Micro, PowerStep, Step};
+pub(crate) use network::is_word;
+pub use profile::{Boots, restore as restore_profiles};
+pub use run::{
+    Files, Journalist, KexecSettings, Run, Settings, Target, UserProfile, Vlan, Windows,
+};
 pub use turns::Turns;
 pub use undo::{Undone, clear_profile, tidy, undo};

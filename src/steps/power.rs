@@ -95,7 +95,7 @@ where
 
 /// Asks the deployment system to reboot at once.
 pub(super) async fn reboot_from_deploy_env(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    each(nodes, cx, |id| leave(run, cx, id, &Errand::Reboot)).await
+    each(nodes, cx, |id| leave(run, cx, id, &Errand::Reboot, Input::Empty)).await
 }
 
 /// Gives the running system of a node a last command, after which it boots.
@@ -104,6 +104,7 @@ pub(super) async fn leave(
     cx: &Context,
     id: NodeId,
     errand: &Errand,
+    input: Input,
 ) -> Result<(), Reason> {
     if cx.recovering() && matches!(recover::boot_order(run, cx, id).await, Before::Obeyed) {
         return Ok(());
@@ -113,7 +114,7 @@ pub(super) async fn leave(
     let turn = run.windows.turns.take(run.node(id)).await.map_err(|why| why.to_string())?;
     let slot = run.windows.reboot.acquire().await;
     let order = run.intend(id, PowerAction::Reboot, Level::Soft).await?;
-    let given = remote::command(run, cx, id, errand, Input::Empty).await;
+    let given = remote::command(run, cx, id, errand, input).await;
     drop((turn, slot));
     run.witness(order(if given.is_ok() { Phase::Issued } else { Phase::Failed })).await;
     given?;

@@ -2,15 +2,15 @@
 
 use super::ledger::{Ledger, Memory};
 use crate::{
-    environments::Environment,
+    environments::{Archive, Environment},
     nodes::Node,
     platform::{Ports, Reach},
 };
 use automata::NodeId;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
@@ -42,7 +42,8 @@ pub struct Run {
 }
 
 /// What the steps take from the configuration of the server and of the cluster.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Name of the cluster.
     pub cluster: String,
@@ -68,14 +69,42 @@ pub struct Settings {
     pub partition_script: PathBuf,
     /// The administrator's boot loader script, on the server.
     pub bootloader_script: PathBuf,
+    /// The administrator's pre-install archives, on the server.
+    pub pre_installs: Vec<Archive>,
     /// The administrator's post-install archives, on the server.
-    pub post_installs: Vec<crate::environments::Archive>,
+    pub post_installs: Vec<Archive>,
+    /// Program that makes the filesystem of the deploy partition, on the server.
+    pub format_script: Option<PathBuf>,
+    /// Program run on nodes that came into the deployment system, on the server.
+    pub startup_script: Option<PathBuf>,
+    /// Modules that the deployment system loads.
+    pub drivers: Vec<String>,
+    /// Images are stored on the nodes before they are unpacked.
+    pub store_first: bool,
+    /// Further variables of every script.
+    pub variables: BTreeMap<String, String>,
     /// Kernel of the deployment system, below the boot repository.
     pub deploy_kernel: String,
     /// Its initial ramdisk.
     pub deploy_initrd: String,
     /// Its command line.
     pub deploy_params: String,
+    /// Both, as they lie on the server.
+    pub deploy_files: [PathBuf; 2],
+    /// Kernel of the system whose root is on a file server, below the boot repository.
+    pub nfsroot_kernel: String,
+    /// Its command line.
+    pub nfsroot_params: String,
+    /// How kernels are started from others.
+    pub kexec: KexecSettings,
+    /// The network that nodes are moved to.
+    pub vlan: Option<Vlan>,
+    /// The user's own boot profile.
+    pub profile: Option<UserProfile>,
+    /// Names of the nodes that may go to the deployment system without their firmware.
+    pub trusted: BTreeSet<String>,
+    /// The partition whose system is trusted with [`Micro::CheckNodes`](super::Micro).
+    pub prod_partition: String,
     /// Command line of installed systems.
     pub user_params: String,
     /// Partition numbers; `none` where there is no swap.
@@ -88,6 +117,41 @@ pub struct Settings {
     pub boot_limit: Duration,
     /// A node whose disk was written to is switched off when its deployment is cancelled.
     pub off_after_cancel: bool,
+}
+
+/// How kernels are started from others.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KexecSettings {
+    /// Where nodes keep the kernel of the deployment system.
+    pub repository: String,
+    /// Program run on nodes in place of ours, on the server.
+    pub script: Option<PathBuf>,
+    /// Command of the server before; `true` is none.
+    pub before: String,
+}
+
+/// A network that nodes are moved to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Vlan {
+    /// Its id.
+    pub id: String,
+    /// Who asks.
+    pub user: String,
+    /// The site's command.
+    pub command: String,
+    /// Where nodes answer there, by name.
+    pub addresses: BTreeMap<String, Ipv4Addr>,
+}
+
+/// A boot profile of a user's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct UserProfile {
+    /// Its text.
+    pub text: String,
+    /// Whose it is.
+    pub user: String,
+    /// What `NODE_SINGULARITY` stands for, by node; nothing is put in where there are none.
+    pub singularities: BTreeMap<String, String>,
 }
 
 /// What goes where.
@@ -108,8 +172,23 @@ pub struct Target {
 }
 
 impl Target {
-    /// The name of partition `number` of `device`: `/dev/sda3`, `/dev/nvme0n1p3`.
+    /// The filesystems of an fsarchiver archive by number, with the partitions they go to.
+    pub(super) fn parts(&self) -> Vec<(i64, String)> {
+        let parts = &self.environment.partitions;
+        if self.environment.multipart {
+            return parts.iter().map(|one| (one.id, one.device.clone())).collect();
+        }
+        vec![(parts.first().map_or(0, |one| one.id), self.partition.clone())]
+    }
+
+    /// The name of partition `number` of `device`: `/dev/sda3`, `/dev/nvme0n1p3`, `disk0#3`.
     pub fn partition_of(device: &str, number: impl std::fmt::Display) -> String {
+        if !device.starts_with('/') {
+            return format!("{device}#{number}");
+        }
+        if device.starts_with("/dev/disk/by-path/") {
+            return format!("{device}-part{number}");
+        }
         let p = if device.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
         format!("{device}{p}{number}")
     }
@@ -120,8 +199,12 @@ impl Target {
 pub struct Files {
     /// The image.
     pub image: PathBuf,
+    /// The environment's pre-install archive.
+    pub pre_install: Option<PathBuf>,
     /// The environment's post-install archives, in its order.
     pub post_installs: Vec<PathBuf>,
+    /// Files of the user's own operations, by reference.
+    pub custom: BTreeMap<String, PathBuf>,
     /// The user's public keys.
     pub key: Option<PathBuf>,
 }
@@ -180,6 +263,26 @@ impl Run {
     /// The node behind an id.
     pub(super) fn node(&self, id: NodeId) -> &Arc<Node> {
         &self.nodes[id.index()]
+    }
+
+    /// The node behind an id, in the network that it is moved to if `moved`.
+    pub(super) fn node_in(&self, id: NodeId, moved: bool) -> Arc<Node> {
+        let node = self.node(id);
+        let address = self.settings.vlan.as_ref().and_then(|vlan| vlan.addresses.get(&node.name));
+        match address.filter(|address| moved && **address != node.address) {
+            Some(address) => Arc::new(Node { address: *address, ..Node::clone(node) }),
+            None => Arc::clone(node),
+        }
+    }
+
+    /// The nodes behind a set in the network that they are moved to, if that is another.
+    pub(super) fn moved(&self, set: &automata::NodeSet) -> Vec<Arc<Node>> {
+        let moved = set.iter().map(|id| self.node_in(id, true));
+        moved
+            .zip(set.iter())
+            .filter(|(node, id)| node.address != self.node(*id).address)
+            .map(|(node, _)| node)
+            .collect()
     }
 
     /// The nodes behind a set.

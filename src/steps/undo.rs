@@ -10,7 +10,7 @@
 
 use super::{Micro, Note, PowerStep, Run, Step, again};
 use crate::platform::{Level, Reach};
-use automata::{Context, NodeId, Outcome, Reason, Task};
+use automata::{Context, NodeId, NodeSet, Outcome, Reason, Task};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -74,7 +74,7 @@ async fn bring(
         (false, true) => {
             one(run, id, Micro::Reboot(Level::Soft), resumed).await?;
             let timeout = run.settings.boot_limit;
-            let wait = Micro::WaitReboot { deploy: false, timeout, press: true };
+            let wait = Micro::WaitReboot { deploy: false, timeout, press: true, moved: false };
             one(run, id, wait.clone(), resumed).await?;
             // An earlier order, of the deployment itself, may only now show: it counts when
             // the node is still there, or there again.
@@ -105,9 +105,12 @@ pub async fn clear_profile(run: &Run, id: NodeId) -> Result<(), Reason> {
     if !run.memory().profiles.contains_key(&id) {
         return Ok(());
     }
-    let cleared = run.ports.profiles.clear(&[Arc::clone(run.node(id))]).await;
+    let nodes: NodeSet = [id].into_iter().collect();
+    let mut all = run.moved(&nodes);
+    all.extend(run.members(&nodes));
+    let cleared = run.ports.profiles.clear(&all).await;
     cleared.map_err(|error| Reason::from(error.to_string()))?;
-    run.note(Note::NoProfile { nodes: [id].into_iter().collect() }).await
+    run.note(Note::NoProfile { nodes }).await
 }
 
 /// Ends what a deployment that failed left at work on a node, and what it mounted there: its disk

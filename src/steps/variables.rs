@@ -8,10 +8,15 @@ pub(super) fn variables(run: &Run) -> Variables {
     let settings = &run.settings;
     let mut list = vec![("KADEPLOY_CLUSTER", settings.cluster.clone())];
     if let Some(target) = &run.target {
+        let number = target.partition_number;
         list.extend([
             ("KADEPLOY_DEPLOY_PART", target.partition.clone()),
             ("KADEPLOY_BLOCK_DEVICE", target.device.clone()),
-            ("KADEPLOY_DEPLOY_PART_NUM", target.partition_number.to_string()),
+            // None is known of one that is found by its label.
+            (
+                "KADEPLOY_DEPLOY_PART_NUM",
+                if number == 0 { String::new() } else { number.to_string() },
+            ),
         ]);
     }
     list.extend([
@@ -21,7 +26,7 @@ pub(super) fn variables(run: &Run) -> Variables {
         ("KADEPLOY_PREPOST_EXTRACTION_DIR", settings.rambin_dir.clone()),
         ("KADEPLOY_TMP_DIR", "/tmp".to_owned()),
     ]);
-    let Some(target) = &run.target else { return list };
+    let Some(target) = &run.target else { return with_own(run, list) };
     let environment = &target.environment;
     list.extend([
         ("KADEPLOY_ENV", environment.name.clone()),
@@ -38,7 +43,15 @@ pub(super) fn variables(run: &Run) -> Variables {
     if let Some(filesystem) = &target.reformat_tmp {
         list.push(("KADEPLOY_FS_TYPE_TMP", filesystem.clone()));
     }
-    list
+    with_own(run, list)
+}
+
+/// The same with the site's own; ours win.
+fn with_own(run: &Run, list: Vec<(&str, String)>) -> Variables {
+    let own = run.settings.variables.iter();
+    let own = own.filter(|(name, _)| list.iter().all(|(known, _)| known != name));
+    let own: Variables = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    list.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(own).collect()
 }
 
 /// Command line of the installed system: the cluster's, then the environment's.

@@ -12,13 +12,13 @@
 //! A node that is seen to run on, though the order was accepted, is ordered again with more
 //! force, up to `very_hard`; one that runs on after that fails.
 
-use super::{Note, Run, gather::each, ledger::BootOrder, power};
+use super::{Note, Run, gather::each, ledger::BootOrder, power, remote, variables::variables};
 use crate::{
     nodes::Node,
-    platform::{Level, Reach, Sighting, boot_id, boot_id::BootId},
+    platform::{Errand, Input, Level, Reach, Sighting, boot_id, boot_id::BootId},
 };
 use automata::{Context, NodeId, NodeSet, Outcome, Reason};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// What is waited for.
@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     pub(super) deploy: bool,
     /// One that does not leave is ordered again with more force.
     pub(super) press: bool,
+    /// In the user's network.
+    pub(super) moved: bool,
     /// For how long.
     pub(super) timeout: Duration,
 }
@@ -76,6 +78,9 @@ pub(super) async fn wait_reboot(
         if wanted.deploy && run.target.is_some() {
             run.is_in_deployment_system(id, watch.boot).await;
         }
+        if wanted.deploy {
+            startup(run, cx, id).await?;
+        }
         run.journalist.boot_state(id, "rebooted");
         let text =
             format!("   * {} is here after {}s", run.node(id).name, began.elapsed().as_secs());
@@ -85,10 +90,20 @@ pub(super) async fn wait_reboot(
     .await
 }
 
+/// The administrator's program for nodes that came into the deployment system.
+async fn startup(run: &Run, cx: &Context, id: NodeId) -> Result<(), Reason> {
+    let Some(script) = run.settings.startup_script.clone() else { return Ok(()) };
+    let errand = Errand::RunScript { variables: variables(run), arguments: Vec::new() };
+    let ran = remote::command(run, cx, id, &errand, Input::File(script)).await;
+    ran.map(drop).map_err(|why| format!("boot/startup_script: {why}").into())
+}
+
 /// Watches one node.
 struct Watch<'a> {
     run: &'a Run,
     id: NodeId,
+    /// Where it comes back.
+    node: Arc<Node>,
     wanted: Wanted,
     order: BootOrder,
     last: Option<(Reach, Reach)>,
@@ -121,11 +136,12 @@ impl<'a> Watch<'a> {
         });
         let since = Some(Instant::now());
         let (last, silent, boot) = (None, None, None);
-        Self { run, id, wanted, order, last, silent, same_boot: false, since, boot }
+        let node = run.node_in(id, wanted.moved);
+        Self { run, id, node, wanted, order, last, silent, same_boot: false, since, boot }
     }
 
-    fn node(&self) -> &'a Node {
-        self.run.node(self.id)
+    fn node(&self) -> &Node {
+        &self.node
     }
 
     /// Returns when the node is back, or known not to come.

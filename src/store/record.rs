@@ -109,6 +109,9 @@ pub struct NodeRecord {
     pub user: String,
     /// What it carries, if that is known.
     pub environment: Option<EnvironmentRef>,
+    /// On which partition, as nodes know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
     /// Since when.
     pub date: u64,
 }

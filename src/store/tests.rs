@@ -38,6 +38,7 @@ fn node(name: &str, state: NodeState) -> NodeRecord {
     let environment =
         EnvironmentRef { id: Some(3), name: "deb".into(), version: 2, user: "ann".into() };
     NodeRecord {
+        partition: Some("/dev/sda3".into()),
         node: name.into(),
         state,
         user: "ann".into(),

@@ -29,6 +29,10 @@ pub struct Common {
     pub breakpoint: Option<String>,
     /// Our own: nodes that reach the breakpoint wait for `continue` or `abort`.
     pub keep: bool,
+    /// Operations of the user's before, after or instead of micro-steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub custom_operations: Option<serde_json::Value>,
     /// Where the client exports its local files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
@@ -65,10 +69,10 @@ pub struct DeployRequest {
     /// Filesystem to put on the tmp partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reformat_tmp_partition: Option<String>,
-    /// Bound of a reboot through the firmware, seconds.
+    /// Bound of a reboot through the firmware: seconds, or an expression of `n`, the number of nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_reboot_classical: Option<String>,
-    /// Bound of a kexec, seconds.
+    /// Bound of a kexec, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_reboot_kexec: Option<String>,
     /// Macro-step instances instead of the cluster's.
@@ -80,10 +84,6 @@ pub struct DeployRequest {
     /// The network to put the nodes in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vlan: Option<String>,
-    /// Operations of the user's before, after or instead of micro-steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub custom_operations: Option<serde_json::Value>,
 }
 
 /// Which environment: a recorded one by name, or a description in the request.
@@ -173,9 +173,26 @@ pub struct RebootRequest {
     /// A file of public keys for root of the deployment system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_authorized_keys: Option<String>,
-    /// Bound of the reboot, seconds.
+    /// Bound of the reboot: seconds, or an expression of `n`, the number of nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_reboot_classical: Option<String>,
+    /// A boot profile of the user's; mandatory for `set_pxe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pxe: Option<PxeChoice>,
+    /// The network to put the nodes in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<String>,
+    /// What is installed, recorded; mandatory for `recorded_env`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentChoice>,
+    /// The disk where it is, where that is not the cluster's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_device: Option<String>,
+    /// The partition where it is; mandatory for `recorded_env`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deploy_partition: Option<String>,
+    /// Refuse nodes on which an environment is recorded that must not be booted again.
+    pub check_destructive: bool,
 }
 
 /// `PUT /power`.

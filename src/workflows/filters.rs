@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the filters look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one operation")]
 pub struct Facts {
     /// What the image is; none for reboots and power.
@@ -23,6 +24,16 @@ pub struct Facts {
     pub swap: bool,
     /// The boot loader on the disk is not used, or is to be left alone.
     pub no_bootloader: bool,
+    /// Each of several partitions comes with the image.
+    pub multipart: bool,
+    /// The image is stored on the nodes before it is unpacked.
+    pub store_first: bool,
+    /// The nodes are moved to another network.
+    pub vlan: bool,
+    /// The deployment system is to load modules.
+    pub drivers: bool,
+    /// The environment or the administrator has pre-install archives.
+    pub pre_install: bool,
     /// The administrator has post-install archives.
     pub admin_post_install: bool,
     /// The environment has a list of post-install archives.
@@ -44,8 +55,12 @@ impl Facts {
             Micro::MountDeployPart | Micro::UmountDeployPart | Micro::CheckKernelFiles => {
                 self.mountable && !self.whole_disk
             }
-            Micro::FormatTmpPart => !self.whole_disk && self.tmp,
-            Micro::FormatSwapPart => !self.whole_disk && self.swap,
+            Micro::FormatTmpPart => !self.whole_disk && self.tmp && !self.multipart,
+            Micro::FormatSwapPart => !self.whole_disk && self.swap && !self.multipart,
+            Micro::DecompressEnvironment => self.store_first || self.image == Some(ImageKind::Fsa),
+            Micro::SetVlan { .. } => self.vlan,
+            Micro::LoadDrivers => self.drivers,
+            Micro::ManageAdminPreInstall => self.pre_install,
             Micro::SendKeyInDeployEnv => self.keys,
             Micro::SendKey => self.keys && self.mountable && !self.whole_disk,
             Micro::ManageAdminPostInstall => self.mountable && self.admin_post_install,
@@ -57,67 +72,4 @@ impl Facts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kept(facts: Facts, macro_step: &str, micro: &[Micro]) -> Vec<bool> {
-        micro.iter().map(|micro| facts.keep(macro_step, micro)).collect()
-    }
-
-    #[test]
-    fn a_tar_is_formatted_and_mounted_before_it_comes() {
-        let tar = Facts { image: Some(ImageKind::Tar), mountable: true, ..Facts::default() };
-        let micro = [Micro::FormatDeployPart, Micro::MountDeployPart];
-        assert_eq!(kept(tar, "SetDeploymentEnvUntrusted", &micro), [true, true]);
-        assert_eq!(kept(tar, "BroadcastEnvChain", &micro[1..]), [false]);
-    }
-
-    #[test]
-    fn a_raw_image_brings_its_filesystem_and_is_mounted_for_what_follows() {
-        let dd = Facts { image: Some(ImageKind::Dd), mountable: true, ..Facts::default() };
-        let micro = [Micro::FormatDeployPart, Micro::MountDeployPart];
-        assert_eq!(kept(dd, "SetDeploymentEnvUntrusted", &micro), [false, false]);
-        assert_eq!(kept(dd, "BroadcastEnvTree", &micro[1..]), [true]);
-    }
-
-    #[test]
-    fn nothing_inside_an_image_is_touched_that_cannot_be_mounted() {
-        let raw = Facts {
-            image: Some(ImageKind::Dd),
-            keys: true,
-            admin_post_install: true,
-            user_post_install: true,
-            ..Facts::default()
-        };
-        let micro = [
-            Micro::MountDeployPart,
-            Micro::ManageAdminPostInstall,
-            Micro::ManageUserPostInstall,
-            Micro::CheckKernelFiles,
-            Micro::SendKey,
-            Micro::InstallBootloader,
-        ];
-        assert_eq!(kept(raw, "BroadcastEnvChain", &micro), [false; 6]);
-        assert!(raw.keep("SetDeploymentEnvUntrusted", &Micro::SendKeyInDeployEnv));
-    }
-
-    #[test]
-    fn a_whole_disk_is_left_as_the_image_makes_it() {
-        let disk = Facts {
-            image: Some(ImageKind::Dd),
-            whole_disk: true,
-            mountable: true,
-            swap: true,
-            tmp: true,
-            ..Facts::default()
-        };
-        let micro = [
-            Micro::CreatePartitionTable,
-            Micro::FormatSwapPart,
-            Micro::FormatTmpPart,
-            Micro::MountDeployPart,
-            Micro::InstallBootloader,
-        ];
-        assert_eq!(kept(disk, "BroadcastEnvChain", &micro), [false; 5]);
-    }
-}
+mod tests;

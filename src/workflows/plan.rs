@@ -1,14 +1,15 @@
 //! Catalogue, filters, limits and breakpoints made into one plan.
 
 use super::{
-    catalogue::{MACRO_STEPS, Times, known_instance, known_micro_step, micro_steps},
+    catalogue::{MACRO_STEPS, Times, canonical, known_instance, known_micro_step, micro_steps},
+    custom::{Beside, Custom, Place},
     filters::Facts,
 };
 use crate::{
     platform::Level,
-    steps::{Micro, Run, Step},
+    steps::{CustomOperation, CustomStep, Micro, Run, Step},
 };
-use automata::{Context, NodeSet, Outcome, Plan, Position, Recovery, Task};
+use automata::{Context, NodeSet, Outcome, Plan, Position, Recovery, Task, splice};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -46,11 +47,15 @@ pub struct Limits {
     pub raisable: bool,
     /// Stop before it.
     pub breakpoint: bool,
+    /// What is done beside it.
+    #[serde(default, skip_serializing_if = "Beside::is_empty")]
+    pub beside: Beside,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: None, retries: 0, raisable: true, breakpoint: false }
+        let beside = Beside::default();
+        Self { timeout: None, retries: 0, raisable: true, breakpoint: false, beside }
     }
 }
 
@@ -87,6 +92,7 @@ impl Breakpoint {
             Some((macro_step, micro)) => (macro_step, Some(micro)),
             None => (text, None),
         };
+        let macro_step = &*canonical(macro_step);
         if !known_instance(macro_step) && !MACRO_STEPS.contains(&macro_step) {
             return Err(Unplannable::Macro(macro_step.to_owned()));
         }
@@ -141,6 +147,9 @@ pub struct Wish {
     pub level: Level,
     /// Where to stop.
     pub breakpoint: Option<Breakpoint>,
+    /// What the user does beside micro-steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custom: Vec<Custom>,
 }
 
 impl Wish {
@@ -185,6 +194,9 @@ pub fn outline(wish: Wish) -> Result<Plan, Unplannable> {
 trait Treatments {
     fn step(&self, micro: Micro) -> automata::Step;
 
+    /// `operation`, called `name`, beside `micro`.
+    fn custom(&self, name: String, operation: CustomOperation, micro: &Micro) -> automata::Step;
+
     /// `micro` of `instance` has nothing to do.
     fn bypassed(&self, _instance: &str, _micro: &Micro) {}
 }
@@ -192,6 +204,11 @@ trait Treatments {
 impl Treatments for Arc<Run> {
     fn step(&self, micro: Micro) -> automata::Step {
         automata::Step::task(micro.name(), Step::new(micro, Self::clone(self)))
+    }
+
+    fn custom(&self, name: String, operation: CustomOperation, micro: &Micro) -> automata::Step {
+        let step = CustomStep::new(operation, micro.clone(), Self::clone(self));
+        automata::Step::task(name, step)
     }
 
     fn bypassed(&self, instance: &str, micro: &Micro) {
@@ -218,11 +235,19 @@ impl Treatments for Nothing {
     fn step(&self, micro: Micro) -> automata::Step {
         automata::Step::task(micro.name(), Self)
     }
+
+    fn custom(&self, name: String, _: CustomOperation, _: &Micro) -> automata::Step {
+        automata::Step::task(name, Self)
+    }
 }
 
 fn build(mut wish: Wish, treatments: &impl Treatments) -> Result<Plan, Unplannable> {
     if let Some(breakpoint) = wish.breakpoint.take() {
         breakpoint.set(&mut wish.positions)?;
+    }
+    // After the breakpoint, which takes away what the configuration says of its micro-step.
+    for custom in std::mem::take(&mut wish.custom) {
+        custom.add(&mut wish.positions);
     }
     let times = wish.times();
     let position = |(index, instances): (usize, &Vec<Instance>)| {
@@ -246,7 +271,7 @@ fn way(
 ) -> Result<automata::Step, Unplannable> {
     let name = &instance.name;
     let micro = micro_steps(name, times).ok_or_else(|| Unplannable::Macro(name.clone()))?;
-    let (mut steps, mut all) = (Vec::new(), MARGIN);
+    let (mut positions, mut all) = (Vec::new(), MARGIN);
     for micro in micro {
         if !facts.keep(name, &micro) {
             treatments.bypassed(name, &micro);
@@ -259,19 +284,30 @@ fn way(
             _ => STEP_LIMIT,
         };
         all = all.saturating_add(bound.saturating_mul(limits.retries.saturating_add(1)));
-        steps.push(
-            treatments
-                .step(micro)
-                .timeout(bound)
-                .retries(limits.retries)
-                .raisable(limits.raisable)
-                .breakpoint(limits.breakpoint),
-        );
+        let step = treatments
+            .step(micro.clone())
+            .timeout(bound)
+            .retries(limits.retries)
+            .raisable(limits.raisable)
+            .breakpoint(limits.breakpoint);
+        let mut beside = |place: Place| {
+            let operations = limits.beside.at(place).iter();
+            let custom = operations.map(|one| {
+                let bound = one.timeout.unwrap_or(STEP_LIMIT);
+                all = all.saturating_add(bound.saturating_mul(one.retries.saturating_add(1)));
+                let name = place.step_name(micro.name(), &one.name);
+                let step = treatments.custom(name, one.clone(), &micro);
+                step.timeout(bound).retries(one.retries)
+            });
+            custom.collect::<Vec<_>>()
+        };
+        let [pre, instead, post] = [Place::Before, Place::Instead, Place::After].map(&mut beside);
+        positions.extend(splice(Position::from(step), pre, instead, post));
     }
-    if steps.is_empty() {
+    if positions.is_empty() {
         return Err(Unplannable::Empty(name.clone()));
     }
-    let mut way = automata::Step::plan(name.as_str(), Plan::sequence(steps))
+    let mut way = automata::Step::plan(name.as_str(), Plan::new(positions))
         .retries(instance.retries)
         .raisable(instance.raisable)
         .breakpoint(instance.breakpoint);
@@ -289,6 +325,10 @@ mod tests {
         let instance = |name: String| Instance { name, ..Instance::default() };
         let kinds = [
             "Untrusted",
+            "UntrustedCustomPreInstall",
+            "Trusted",
+            "Nfsroot",
+            "Prod",
             "Chain",
             "Tree",
             "Kascade",
@@ -299,17 +339,19 @@ mod tests {
             "Dummy",
         ];
         let ways = kinds.map(|kind| MACRO_STEPS.map(|macro_step| format!("{macro_step}{kind}")));
-        let operations = ["Simple", "DeployEnv", "On", "Off", "Status"].map(str::to_owned);
+        let operations = ["Simple", "SetPXE", "RecordedEnv", "DeployEnv", "On", "Off", "Status"]
+            .map(str::to_owned);
         let names = ways.into_iter().flatten().chain(operations);
         let known: Vec<_> = names.filter(|name| known_instance(name)).map(instance).collect();
         assert!(known.len() > 10, "{known:?}");
         let wish = Wish {
             positions: known.into_iter().map(|one| vec![one]).collect(),
-            facts: Facts { mountable: true, ..Facts::default() },
+            facts: Facts { mountable: true, pre_install: true, ..Facts::default() },
             reboot: Duration::from_secs(1),
             kexec: Duration::from_secs(1),
             level: Level::Soft,
             breakpoint: None,
+            custom: Vec::new(),
         };
         let automaton = outline(wish).unwrap().compile().unwrap();
         assert!(automaton.limits().len() > 40, "{:?}", automaton.limits());

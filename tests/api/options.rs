@@ -43,10 +43,11 @@ async fn options_that_cannot_be_are_refused_and_nothing_changes() {
         (4, json!({"boot_partition": -1}), "Parameter 'boot_partition'", "u32"),
         (
             4,
-            json!({"deploy_partition": "three"}),
-            "'three' is not the number of a partition",
+            json!({"deploy_partition": "3; reboot"}),
+            "'3; reboot' is not the number of a partition, its label, or DISK/LABEL",
             "deploy_partition",
         ),
+        (4, json!({"block_device": "disk"}), "'disk' is not the path of a disk", "disk0"),
         (4, json!({"deploy_partition": 3}), "Parameter 'deploy_partition'", "string"),
         (
             4,
@@ -63,8 +64,14 @@ async fn options_that_cannot_be_are_refused_and_nothing_changes() {
         (
             4,
             json!({"timeout_reboot_classical": "soon"}),
-            "'soon' is not a number of seconds",
+            "'soon', character 1: 'soon' is unknown",
             "timeout_reboot_classical",
+        ),
+        (
+            4,
+            json!({"timeout_reboot_kexec": "60 / (n - 1)"}),
+            "character 4: division by zero",
+            "kexec",
         ),
         (4, json!({"automata": {"SetDeploymentEnv": []}}), "Parameter 'automata'", "BroadcastEnv"),
         (
@@ -73,8 +80,46 @@ async fn options_that_cannot_be_are_refused_and_nothing_changes() {
             "Unknown macrostep name 'Magic'",
             "automata",
         ),
-        (4, json!({"vlan": "7"}), "Parameter 'vlan'", "not yet supported"),
-        (4, json!({"custom_operations": {}}), "Parameter 'custom_operations'", "not yet supported"),
+        (
+            4,
+            json!({"automata": {"SetDeploymentEnv": [{"name": "Dummy"}], "BroadcastEnv": [{"name": "Dummy"}],
+                "BootNewEnv": [{"name": "PivotRoot"}]}}),
+            "PivotRoot is not supported",
+            "without its own kernel",
+        ),
+        (
+            4,
+            json!({"automata": {"SetDeploymentMiniOS": [{"name": "Nfsroot"}], "BroadcastEnv": [{"name": "Dummy"}],
+                "BootNewEnv": [{"name": "Dummy"}]}}),
+            "SetDeploymentEnvNfsroot needs boot/kernels/nfsroot/vmlinuz",
+            "cluster alpha",
+        ),
+        (9, json!({"vlan": "7"}), "Invalid VLAN -- this site moves no nodes", "set_cmd"),
+        (
+            8,
+            json!({"custom_operations": {"SetDeploymentEnvDummy": {"dummy": {"pre-ops": [{"action": "exec"}]}}}}),
+            "Parameter 'custom_operations': SetDeploymentEnvDummy/dummy, The field is mandatory [field: pre-ops/0/name]",
+            "custom",
+        ),
+        (12, json!({"pxe": {"singularities": {}}}), "Parameter 'pxe/profile': mandatory", "pxe"),
+        (
+            2,
+            json!({"pxe": {"profile": "x", "singularities": {"zz": "1"}}}),
+            "The node 'zz' does not exist",
+            "zz",
+        ),
+        (
+            5,
+            json!({"pxe": {"profile": "x", "files": ["/a b"]}}),
+            "'a b' of anna cannot be the name",
+            "names",
+        ),
+        (
+            7,
+            json!({"environment": service.anonymous(json!({"arch": "aarch64"}))}),
+            "is for aarch64, the cluster alpha runs x86_64",
+            "debian",
+        ),
         (13, json!({"reformat_tmp_partition": "zfs"}), "'zfs' is not supported", "ext2, ext4"),
         (13, json!({"block_device": "/dev/sdb"}), "Only a 'dd' image", "deploy_partition"),
         (
@@ -91,13 +136,16 @@ async fn options_that_cannot_be_are_refused_and_nothing_changes() {
     }
     let reboot = |kind| json!({"nodes": ["node-1"], "kind": kind});
     let missing = anna.post("/reboot", &json!({"nodes": ["node-1"]})).await;
-    missing.refused_with(12, &["Parameter 'kind': mandatory", "simple or deploy_env"]);
+    missing.refused_with(12, &["Parameter 'kind': mandatory", "deploy_env or recorded_env"]);
     anna.post("/reboot", &reboot("hop"))
         .await
         .refused_with(4, &["Parameter 'kind'", "`hop`", "deploy_env"]);
     anna.post("/reboot", &reboot("set_pxe"))
         .await
-        .refused_with(4, &["'kind'", "not yet supported"]);
+        .refused_with(12, &["Parameter 'pxe'", "You must specify a PXE profile"]);
+    let recorded = json!({"nodes": ["node-1"], "kind": "recorded_env", "deploy_partition": "3"});
+    let missing = anna.post("/reboot", &recorded).await;
+    missing.refused_with(12, &["You must specify a recorded environment"]);
     let power = |status, level| json!({"nodes": ["node-1"], "status": status, "level": level});
     anna.put("/power", &power("up", "soft"))
         .await

@@ -16,6 +16,8 @@ const BROADCAST_ENV: &[&str] =
     &["Chain", "Kascade", "Kastafior", "Tree", "Bittorrent", "Custom", "Dummy"];
 /// Ways to the new system.
 const BOOT_NEW_ENV: &[&str] = &["Kexec", "PivotRoot", "Classical", "HardReboot", "Dummy"];
+/// Why there is no `PivotRoot`, and what there is.
+pub const PIVOT_ROOT: &str = "another way, such as `Kexec`: a new root under the kernel of the deployment system would run without its own kernel and its modules, and with the old processes, so it would not be what was deployed";
 /// The micro-steps.
 pub const MICROSTEPS: &[&str] = &[
     "dummy",
@@ -76,7 +78,7 @@ choice! {
         Bittorrent = "Bittorrent",
         /// The site's own command.
         Custom = "Custom",
-        /// Change the root of the running system.
+        /// Change the root of the running system. Refused: it would not run what was deployed.
         PivotRoot = "PivotRoot",
         /// Reboot.
         Classical = "Classical",
@@ -189,6 +191,12 @@ fn ways_exist(keys: &MacrostepKeys, at: &Located, cx: &mut Reader<'_>) {
     }
     let set = [&keys.set_deployment_env[..], &keys.set_deployment_mini_os].concat();
     let lists = [("SetDeployment", &set), ("BroadcastEnv", &keys.broadcast_env)];
+    let pivot = at.get("BootNewEnv").map_or(&[][..], Located::items);
+    for way in pivot.iter().filter_map(|way| way.get("type")) {
+        if matches!(&way.data, Data::Text(kind) if kind == "PivotRoot") {
+            cx.mistake(way, "`PivotRoot`", PIVOT_ROOT);
+        }
+    }
     for (name, list) in lists.into_iter().chain([("BootNewEnv", &keys.boot_new_env)]) {
         let at = match &at.data {
             Data::Map(entries) => entries.iter().find(|entry| entry.key.starts_with(name)),

@@ -18,7 +18,7 @@ section! {
         /// The kernels.
         kernels: Kernels => mandatory(),
         /// Program run on each node of the deployment system right after it answered.
-        startup_script: Option<PathBuf> => optional().check(Check::File).later(),
+        startup_script: Option<PathBuf> => optional().check(Check::File),
     }
 }
 
@@ -52,7 +52,7 @@ section! {
         /// Its kernel parameters.
         params: String => default("''"),
         /// Modules that it loads.
-        drivers: Words => optional().later(),
+        drivers: Words => optional(),
         /// File systems that it can make.
         supported_fs: Words => default("ext2, ext3, ext4, vfat"),
     }

@@ -10,16 +10,11 @@ use crate::key::{default, mandatory, optional};
 use crate::macros::{choice, section};
 use crate::read::Reader;
 use crate::tree::Located;
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
-
-/// Time limit of a reboot where none is set, or none that can be used.
-pub const DEFAULT_REBOOT: Duration = Duration::from_secs(120);
-/// Time limit of a kexec where none is set, or none that can be used.
-pub const DEFAULT_KEXEC: Duration = Duration::from_secs(60);
+use std::{collections::BTreeMap, path::PathBuf};
 
 section! {
     /// A cluster's file.
-    pub struct ClusterFile (check = timeouts_fit) {
+    pub struct ClusterFile (check = rules) {
         /// The disks.
         partitioning: Partitioning => mandatory(),
         /// What nodes boot.
@@ -27,9 +22,9 @@ section! {
         /// Commands of the server about nodes.
         remoteops: RemoteOps => mandatory(),
         /// Commands of the server for other things.
-        localops: LocalOps => optional().later(),
+        localops: LocalOps => optional(),
         /// Archives that are run before the image is written.
-        preinstall: Installs => optional().later(),
+        preinstall: Installs => optional(),
         /// Archives that are run after the image was written.
         postinstall: Installs => optional(),
         /// The ways of each macro-step.
@@ -46,11 +41,11 @@ section! {
         /// How nodes are reached.
         hooks: ClusterHooks => optional(),
         /// Nodes that need no reboot by the firmware to be trusted.
-        trusted_deployment: Option<Trusted> => optional().later(),
+        trusted_deployment: Option<Trusted> => optional(),
         /// Architectures.
-        arch: Arch => optional().later(),
+        arch: Arch => optional(),
         /// Further variables of every script and custom operation.
-        custom_variables: BTreeMap<String, String> => optional().later(),
+        custom_variables: BTreeMap<String, String> => optional(),
     }
 }
 
@@ -76,8 +71,9 @@ section! {
     /// The site's own broadcast.
     pub struct BroadcastCommand {
         /// The command; `ENVFILE`, `NODEFILE`, `DECOMPRESS`, `TAKTUK_CONNECTOR` are replaced.
-        cmd: Option<String> => default("''").check(Check::Command),
-        /// The command decompresses.
+        cmd: Option<String> => default("''").check(Check::Command).later(),
+        /// Images are decompressed while they come in; `false`: they are stored in
+        /// `environments/deployment/rambin_dir` of the nodes first.
         decompress: bool => default("true"),
     }
 }
@@ -124,18 +120,6 @@ section! {
     }
 }
 
-impl Timeouts {
-    /// The limit of a reboot that is in effect.
-    pub fn reboot(&self) -> Duration {
-        self.reboot.or(DEFAULT_REBOOT)
-    }
-
-    /// The limit of a kexec that is in effect.
-    pub fn kexec(&self) -> Duration {
-        self.kexec.or(DEFAULT_KEXEC)
-    }
-}
-
 section! {
     /// Starting a kernel from the running one.
     pub struct Kexec {
@@ -143,11 +127,11 @@ section! {
         repository: PathBuf => default("/dev/shm/kexec_repository")
             .check(Check::Text(super::values::is_absolute, "an absolute path")),
         /// Program run on nodes in place of ours; arguments: kernel, initrd, parameters.
-        script: Option<PathBuf> => optional().check(Check::File).later(),
+        script: Option<PathBuf> => optional().check(Check::File),
         /// Command run on the server before; nodes fail where it does.
-        server_precmd: String => default("'true'").check(Check::Command).later(),
+        server_precmd: String => default("'true'").check(Check::Command),
         /// The same as `partitioning/disable_swap`, where generated files put it.
-        disable_swap: bool => default("false").later(),
+        disable_swap: bool => default("false"),
     }
 }
 
@@ -156,8 +140,10 @@ section! {
     pub struct ClusterPxe {
         /// What profiles start with.
         headers: Headers => optional(),
-        /// Program on the server that writes profiles in place of us.
-        script: Option<PathBuf> => optional().check(Check::File).later(),
+        /// Program on the server that writes profiles in place of us. It is run for each node with
+        /// the kind (`local`, `network`, `chain`, `custom`) and the node's name as arguments, our
+        /// profile on standard input and the `KADEPLOY_` variables in its environment.
+        script: Option<PathBuf> => optional().check(Check::Program),
     }
 }
 
@@ -213,17 +199,46 @@ section! {
     }
 }
 
+/// The rules that need more than one section of the file.
+fn rules(file: &ClusterFile, at: &Located, cx: &mut Reader<'_>) {
+    timeouts_fit(file, at, cx);
+    let variables = at.get("custom_variables");
+    for name in file.custom_variables.keys().filter(|name| !is_variable(name)) {
+        let at = variables.and_then(|variables| variables.get(name)).unwrap_or(at);
+        let expected = "names of letters, digits and `_`, such as `SITE_PROXY`";
+        cx.mistake(at, format!("the variable `{name}`"), expected);
+    }
+    if let Some(at) = at.get("kexec").and_then(|kexec| kexec.get("disable_swap")) {
+        let text = "taken for `partitioning/disable_swap`, where it belongs";
+        cx.notice(at.place(), &at.path, text);
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+impl ClusterFile {
+    /// Whether nodes get no swap space, wherever the file says so.
+    pub fn disables_swap(&self) -> bool {
+        self.partitioning.disable_swap || self.kexec.disable_swap
+    }
+}
+
 /// A macro-step that reboots must have the time for it.
 fn timeouts_fit(file: &ClusterFile, at: &Located, cx: &mut Reader<'_>) {
     use InstanceKind::{Classical, HardReboot, Kexec, Nfsroot, Trusted, Untrusted};
     let limits = at.get("timeouts");
     for (macrostep, instances) in file.automata.macrosteps() {
         for instance in instances {
-            let (key, limit) = match instance.kind {
-                Untrusted | Nfsroot | Classical | HardReboot => ("reboot", file.timeouts.reboot()),
-                Kexec | Trusted => ("kexec", file.timeouts.kexec()),
+            let (key, timeout) = match instance.kind {
+                Untrusted | Nfsroot | Classical | HardReboot => ("reboot", &file.timeouts.reboot),
+                Kexec | Trusted => ("kexec", &file.timeouts.kexec),
                 _ => continue,
             };
+            // For one node it was evaluated when it was read.
+            let Ok(limit) = timeout.of(1) else { continue };
             if limit > instance.timeout {
                 let at = limits.and_then(|limits| limits.get(key)).unwrap_or(at);
                 cx.mistake(

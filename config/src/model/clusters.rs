@@ -58,6 +58,9 @@ section! {
         /// How many seconds pass for the nodes in one of the clock. The limits of steps stay
         /// those of the clock.
         speed: u32 => default("1").check(Check::Range(1, 1000)),
+        /// The systems on their disks let the service in, as a production system does, and leave
+        /// room for another one on partition 5.
+        open: bool => default("false"),
     }
 }
 

@@ -8,7 +8,7 @@ section! {
     /// Names and ports of the site.
     pub struct Network {
         /// Networks that deployments move nodes to.
-        vlan: Vlan => optional().later(),
+        vlan: Vlan => optional(),
         /// Ports.
         ports: Ports => optional(),
         /// Kept for old files; never had an effect.

@@ -135,7 +135,7 @@ section! {
         /// How it is exported.
         export: Export => optional(),
         /// Files that users bring for their own profiles.
-        userfiles: Userfiles => mandatory().later().fixed(),
+        userfiles: Userfiles => mandatory().fixed(),
         /// Where profiles are written, and how they are named.
         profiles: ProfileKeys => optional(),
     }

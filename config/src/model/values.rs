@@ -1,5 +1,6 @@
 //! The plain types of values: numbers, texts, durations.
 
+use crate::expression::{BadExpression, Expression};
 use crate::key::Shape;
 use crate::read::{Reader, Value};
 use crate::tree::{Data, Located};
@@ -83,21 +84,31 @@ impl Value for Mebibytes {
 }
 
 /// A time limit: a constant, or an expression of the number of nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Timeout {
     /// Seconds, or a text that is a number.
     Constant(Duration),
-    /// An expression that may use `n`, the number of nodes concerned. It is kept as
-    /// written and not evaluated yet.
-    Expression(String),
+    /// Of `n`, the number of nodes concerned.
+    Expression(Expression),
 }
 
 impl Timeout {
-    /// The limit for now: the constant, or `default` where there is an expression.
-    pub fn or(&self, default: Duration) -> Duration {
+    /// The limit for `n` nodes.
+    ///
+    /// # Errors
+    /// The expression gives none for so many.
+    pub fn of(&self, n: usize) -> Result<Duration, BadExpression> {
         match self {
-            Self::Constant(limit) => *limit,
-            Self::Expression(_) => default,
+            Self::Constant(limit) => Ok(*limit),
+            Self::Expression(expression) => expression.seconds(n),
+        }
+    }
+
+    /// Understands a text: a number of seconds, or an expression.
+    pub fn parse(text: &str) -> Result<Self, BadExpression> {
+        match text.trim().parse::<u32>() {
+            Ok(seconds) => Ok(Self::Constant(Duration::from_secs(seconds.into()))),
+            Err(_) => Expression::parse(text).map(Self::Expression),
         }
     }
 }
@@ -111,14 +122,10 @@ impl Value for Timeout {
         let expected = "seconds (a whole number) or an arithmetic expression of `n`";
         match &at.data {
             Data::Int(_) => Duration::read(at, cx).map(Self::Constant),
-            Data::Text(text) => match text.trim().parse::<u32>() {
-                Ok(seconds) => Some(Self::Constant(Duration::from_secs(seconds.into()))),
-                Err(_) if is_arithmetic(text) => {
-                    cx.not_yet(at, "an expression (the default is used)");
-                    Some(Self::Expression(text.clone()))
-                }
-                Err(_) => {
-                    cx.wrong(at, expected);
+            Data::Text(text) => match Self::parse(text) {
+                Ok(timeout) => Some(timeout),
+                Err(bad) => {
+                    cx.mistake(at, bad.to_string(), expected);
                     None
                 }
             },
@@ -128,12 +135,6 @@ impl Value for Timeout {
             }
         }
     }
-}
-
-/// Whether a text could be arithmetic over `n`: numbers, operators, parentheses, names.
-fn is_arithmetic(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || " +-*/%().,_<>?:=".contains(c);
-    text.chars().any(|c| c.is_ascii_digit() || c == 'n') && text.chars().all(allowed)
 }
 
 impl Value for Duration {

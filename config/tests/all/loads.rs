@@ -33,7 +33,7 @@ fn a_small_complete_site() {
     assert!(cluster.boot.kernels.deploy.supported_fs.contains("ext3"));
     assert_eq!(cluster.partitioning.script, site.path("etc/part.sh"));
     assert_eq!(cluster.automata.set_deployment_env[0].kind, InstanceKind::Dummy);
-    assert_eq!(cluster.timeouts.reboot(), Duration::from_secs(6));
+    assert_eq!(cluster.timeouts.reboot.of(7), Ok(Duration::from_secs(6)));
     assert_eq!((cluster.platform, cluster.require_reboot_proof), (Platform::Real, false));
     assert_eq!(config.cluster("beta").unwrap().prefix.as_deref(), Some("bt"));
 }
@@ -173,7 +173,6 @@ fn what_has_no_effect_is_said_once_per_key() {
         "7:49: logs/debugfile: not yet in effect",
         "9:28: network/server_hostname: not yet in effect",
         "10:11: windows/rebot: unknown key, ignored, did you mean `reboot`?",
-        "17:16: pxe/dhcp/userfiles: not yet in effect",
         "19:8: hooks: not yet in effect",
         "20:37: external/taktuk/auto_propagate: has no effect: replaced by our own ssh sessions",
     ];
@@ -182,22 +181,56 @@ fn what_has_no_effect_is_said_once_per_key() {
 }
 
 #[test]
-fn a_timeout_that_is_an_expression_waits() {
+fn a_timeout_that_is_an_expression_is_one_of_the_number_of_nodes() {
     let site = Site::new();
     site.edit("alpha-cluster.conf", "reboot: 6, kexec: 5", "reboot: 100 + n, kexec: '45'");
     let config = site.loaded().config;
     let timeouts = &config.cluster("alpha").unwrap().timeouts;
-    assert_eq!(timeouts.reboot, Timeout::Expression("100 + n".into()));
-    assert_eq!(
-        (timeouts.reboot(), timeouts.kexec()),
-        (Duration::from_secs(120), Duration::from_secs(45))
+    let of = |timeout: &Timeout, n| timeout.of(n).unwrap().as_secs();
+    assert_eq!([1, 30].map(|n| of(&timeouts.reboot, n)), [101, 130]);
+    assert_eq!(of(&timeouts.kexec, 30), 45);
+    assert_eq!(site.notices("alpha-cluster.conf"), [""; 0]);
+    // What it would do in another language, it does not.
+    site.edit("alpha-cluster.conf", "100 + n", "'100 + `reboot`'");
+    let told = site.told();
+    assert!(told.contains("'100 + `reboot`', character 7: '`' has no meaning here"), "{told}");
+}
+
+#[test]
+fn newer_keys_of_generated_files() {
+    let site = Site::new();
+    let disks = "block_device: disk0, disk_path: {disk1: 'pci-0000:18:00.0-nvme-1', disk0: ''}, deploy_label: PROD, disable_swap: true, script: part.sh";
+    let old = "block_device: /dev/sda, partitions: {swap: 1, prod: 2, deploy: 3, tmp: 5}, script: part.sh";
+    site.edit("alpha-cluster.conf", old, disks);
+    site.edit(
+        "alpha-cluster.conf",
+        "automata:",
+        "custom_variables: {SITE_PROXY: http://p}\nkexec: {disable_swap: true}\ntrusted_deployment: {partition: PROD, envs: [{name: std, user: root}]}\narch: {default: x86_64, supported: 'x86_64, aarch64'}\nautomata:",
     );
-    assert_eq!(
-        site.notices("alpha-cluster.conf"),
-        [
-            "ROOT/etc/alpha-cluster.conf:8:20: timeouts/reboot: an expression (the default is used): not yet in effect",
-        ]
+    let config = site.loaded().config;
+    let cluster = config.cluster("alpha").unwrap();
+    let disk = |name: &str| cluster.partitioning.disk(name);
+    assert_eq!(disk("disk0").as_deref(), Some("disk0"));
+    assert_eq!(disk("disk1").as_deref(), Some("/dev/disk/by-path/pci-0000:18:00.0-nvme-1"));
+    assert_eq!((disk("/dev/sdb").as_deref(), disk("system")), (Some("/dev/sdb"), None));
+    assert!(cluster.disables_swap() && cluster.arch.supported.contains("aarch64"));
+    let told = site.notices("alpha-cluster.conf");
+    assert!(
+        told.len() == 1
+            && told[0].ends_with("taken for `partitioning/disable_swap`, where it belongs"),
+        "{told:?}"
     );
+    site.edit("alpha-cluster.conf", "SITE_PROXY", "'A=$(reboot)'");
+    assert!(site.told().contains("the variable `A=$(reboot)`"), "{}", site.told());
+}
+
+#[test]
+fn a_new_root_under_the_old_kernel_is_refused_with_the_reason() {
+    let site = Site::new();
+    let dummy = "BootNewEnv: [{type: Dummy";
+    site.edit("alpha-cluster.conf", dummy, "BootNewEnv: [{type: PivotRoot");
+    let told = site.told();
+    assert!(told.contains("`PivotRoot`") && told.contains("without its own kernel"), "{told}");
 }
 
 #[test]

@@ -2,8 +2,11 @@
 //! does not wait.
 
 mod cancel;
+mod newer;
+mod reboots;
 mod retry;
 mod tidy;
+mod ways;
 
 use super::{Asked, Means, Operations, Premises, Request, Site, Stream, Viewer};
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
     simulation::{Place, Scenario, Stage},
     steps::{Turns, Windows},
     store::{EmbeddedStore, MemoryDisk},
-    types::{Created, DeployRequest, Kind, Poll},
+    types::{Created, DeployRequest, Kind, Poll, Problem},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
@@ -61,6 +64,25 @@ impl<'a> Bed<'a> {
 
     /// Asks for a deployment on all machines, with `changes` to what is usual.
     async fn deploy(&self, changes: Value) -> String {
+        self.ask(self.body(changes)).await.unwrap()
+    }
+
+    /// The description of an image on the server, with `changes` to what is usual.
+    fn environment(&self, changes: Value) -> Value {
+        let Value::Object(mut usual) = self.body(json!({})) else { unreachable!() };
+        let mut environment = usual.remove("environment").unwrap();
+        let Value::Object(changes) = changes else { panic!("{changes}") };
+        environment.as_object_mut().unwrap().extend(changes);
+        environment
+    }
+
+    async fn ask(&self, body: Value) -> Result<String, Problem> {
+        let request: DeployRequest = serde_json::from_value(body).unwrap();
+        let asked = Asked { request: Request::Deploy(Box::new(request)), user: "anna".into() };
+        self.operations.create(asked).await.map(|created| created.unwrap().wid)
+    }
+
+    fn body(&self, changes: Value) -> Value {
         let mut body = json!({
             "nodes": ["node-[1-3].sim"],
             "environment": {
@@ -71,10 +93,7 @@ impl<'a> Bed<'a> {
         });
         let Value::Object(changes) = changes else { panic!("{changes}") };
         body.as_object_mut().unwrap().extend(changes);
-        let request: DeployRequest = serde_json::from_value(body).unwrap();
-        let request = Request::Deploy(Box::new(request));
-        let asked = Asked { request, user: "anna".into() };
-        self.operations.create(asked).await.unwrap().unwrap().wid
+        body
     }
 
     async fn retry(&self, wid: &str) -> Created {
@@ -97,6 +116,21 @@ impl<'a> Bed<'a> {
         let lists = serde_json::to_value(poll.nodes).unwrap();
         let list = |name: &str| serde_json::from_value(lists[name].clone()).unwrap();
         (list("ok"), list("ko"))
+    }
+
+    /// Where each node of an operation is.
+    fn state(&self, wid: &str) -> BTreeMap<String, crate::types::NodeStatus> {
+        self.operations.state(Kind::Deploy, wid, &anna()).unwrap()
+    }
+
+    /// What is recorded of a node.
+    async fn record(&self, node: &str) -> crate::store::NodeRecord {
+        self.operations.means().store.node(node).await.unwrap().unwrap()
+    }
+
+    /// The reference of the image.
+    fn image(&self) -> String {
+        format!("server://{}/image.tgz", self.dir.path().display())
     }
 
     /// The messages of an operation.

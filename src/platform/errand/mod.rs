@@ -4,6 +4,7 @@
 //! is told. A real machine gets the text; a platform that has no shell takes the value, so
 //! that it can neither misread a text nor understand more than steps say.
 
+mod place;
 mod text;
 mod ticket;
 
@@ -34,6 +35,47 @@ pub enum Errand {
     },
     /// Takes the administrator's partitioning script on standard input and runs it.
     Partition(Variables),
+    /// Takes the administrator's program that makes the filesystem of the deploy partition.
+    Format(Variables),
+    /// Takes a script on standard input and runs it.
+    RunScript {
+        /// What it is told.
+        variables: Variables,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
+    /// Runs a user's or an administrator's own shell text.
+    Exec {
+        /// What it is told: exported.
+        variables: Variables,
+        /// The text.
+        command: String,
+    },
+    /// Writes standard input to a file, in a directory that is made if missing.
+    Store {
+        /// Absolute.
+        path: String,
+    },
+    /// Does an errand with a file of the node in place of standard input.
+    FromFile {
+        /// Absolute.
+        path: String,
+        /// What is done.
+        errand: Box<Errand>,
+    },
+    /// Restores filesystems from an fsarchiver archive on the node.
+    Restore {
+        /// The archive.
+        path: String,
+        /// fsarchiver's level of compression.
+        level: u8,
+        /// Number of the filesystem in the archive, and the partition it goes to.
+        parts: Vec<(i64, String)>,
+    },
+    /// Loads modules of the kernel.
+    LoadDrivers(Vec<String>),
+    /// Prints the device of the root filesystem.
+    RootDevice,
     /// Makes a filesystem, whatever is mounted there now.
     MakeFilesystem {
         /// For `mkfs -t`.
@@ -108,6 +150,13 @@ pub enum Errand {
         initrd: String,
         /// Kernel command line.
         params: String,
+        /// A partition that is named as root before that.
+        root_device: Option<String>,
+        /// The image is mounted there.
+        mounted: bool,
+        /// A program on standard input does it, with kernel, initial ramdisk and command line as
+        /// arguments; what it is told.
+        script: Option<Variables>,
     },
     /// Ends what an attempt left at work in the deployment system, and unmounts what lies at and
     /// below a directory: afterwards nobody writes to the disk.
@@ -122,7 +171,10 @@ pub enum Errand {
 }
 
 /// Variables of a script: names and values.
-pub type Variables = Vec<(&'static str, String)>;
+pub type Variables = Vec<(String, String)>;
+
+/// Variables whose values are names of disks and partitions: the node puts their devices in.
+pub(super) const DEVICES: [&str; 2] = ["KADEPLOY_DEPLOY_PART", "KADEPLOY_BLOCK_DEVICE"];
 
 /// How an archive is unpacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +193,10 @@ impl Errand {
     /// must not mount what a `mkfs` of before is about to overwrite.
     pub fn takes_turn(&self) -> bool {
         match self.bare() {
+            Self::FromFile { errand, .. } => errand.takes_turn(),
             Self::Partition(_)
+            | Self::Format(_)
+            | Self::Restore { .. }
             | Self::MakeFilesystem { .. }
             | Self::MakeSwap { .. }
             | Self::Mount { .. }
@@ -153,6 +208,11 @@ impl Errand {
             // A user's archive may be long on its way, and what it starts may stay; what tidies
             // ends what would be waited for.
             Self::UnpackArchive(_)
+            | Self::RunScript { .. }
+            | Self::Exec { .. }
+            | Self::Store { .. }
+            | Self::LoadDrivers(_)
+            | Self::RootDevice
             | Self::Tidy { .. }
             | Self::RunArchive { .. }
             | Self::AddKeys { .. }

@@ -38,7 +38,8 @@ fn links_are_followed_as_in_a_chroot() {
 /// Every errand, each with a word that a shell would take apart.
 fn hostile(word: &str) -> Vec<Errand> {
     let text = || word.to_owned();
-    let variables = || vec![("KADEPLOY_ENV", text())];
+    let variables =
+        || ["KADEPLOY_ENV", "KADEPLOY_DEPLOY_PART"].map(|name| (name.to_owned(), text())).to_vec();
     let unpacking =
         || Unpacking { directory: text(), compression: Compression::Zstd, options: String::new() };
     vec![
@@ -66,9 +67,64 @@ fn hostile(word: &str) -> Vec<Errand> {
         Errand::WriteImage { compression: Compression::Xz, device: text() },
         Errand::CheckFiles { root: text(), files: vec![("kernel", text())] },
         Errand::InstallBootLoader(variables()),
-        Errand::Kexec { root: text(), kernel: text(), initrd: text(), params: text() },
+        kexec(text(), None),
+        kexec(text(), Some(variables())),
+        Errand::Format(variables()),
+        Errand::RunScript { variables: variables(), arguments: vec![text()] },
+        Errand::Exec { variables: variables(), command: "true".into() },
+        Errand::Store { path: text() },
+        Errand::FromFile { path: text(), errand: Box::new(Errand::Unpack(unpacking())) },
+        Errand::Restore { path: text(), level: 3, parts: vec![(0, text()), (1, text())] },
+        Errand::LoadDrivers(vec![text()]),
+        Errand::RootDevice,
         Errand::Reboot,
     ]
+}
+
+fn kexec(word: String, script: Option<Variables>) -> Errand {
+    Errand::Kexec {
+        root: word.clone(),
+        kernel: word.clone(),
+        initrd: word.clone(),
+        params: word.clone(),
+        root_device: Some(word),
+        mounted: true,
+        script,
+    }
+}
+
+/// What a shell prints for an errand that reads `input`.
+fn printed(errand: &Errand, input: &str) -> String {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &errand.text()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn what_scripts_are_told_arrives_as_it_was_written() {
+    let variables: Variables = vec![
+        ("SITE".into(), "it's $HOME; \"x\"".into()),
+        ("KADEPLOY_DEPLOY_PART".into(), "/dev/x".into()),
+    ];
+    let exec = Errand::Exec {
+        variables: variables.clone(),
+        command: "sh -c 'printf \"%s|%s\" \"$SITE\" \"$KADEPLOY_DEPLOY_PART\"'".into(),
+    };
+    assert_eq!(printed(&exec, ""), "it's $HOME; \"x\"|/dev/x");
+    let run = Errand::RunScript { variables, arguments: vec!["a b".into(), "$c".into()] };
+    let script = "#!/bin/sh\nprintf '%s|%s|%s' \"$SITE\" \"$1\" \"$2\"\n";
+    assert_eq!(printed(&run, script), "it's $HOME; \"x\"|a b|$c");
+}
+
+#[test]
+fn a_file_that_was_stored_is_read_in_place_of_what_comes_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new/deep/file").display().to_string();
+    printed(&Errand::Store { path: path.clone() }, "stored");
+    let errand = Box::new(Errand::Text("cat".into()));
+    assert_eq!(printed(&Errand::FromFile { path, errand }, "not this"), "stored");
 }
 
 proptest! {

@@ -1,6 +1,10 @@
 //! Errands as text for a POSIX shell.
 
-use super::{Errand, Unpacking, Variables, ticket};
+use super::{
+    DEVICES, Errand, Unpacking, Variables,
+    place::{device, with_places},
+    ticket,
+};
 use crate::environments::Compression;
 
 /// Shell function `inside ROOT PATH`: prints where PATH is below ROOT, links followed as
@@ -100,53 +104,49 @@ impl Errand {
 
     /// What root's login shell is told.
     pub fn text(&self) -> String {
+        with_places(self.plain())
+    }
+
+    fn plain(&self) -> String {
         match self {
             Self::BootId => "cat /proc/sys/kernel/random/boot_id".to_owned(),
             Self::IdentifyDisk { device } => ticket::identify(device),
-            Self::Ticketed { ticket, errand } => ticket::with(ticket, &errand.text()),
-            Self::Partition(variables) | Self::InstallBootLoader(variables) => script(variables),
+            Self::Ticketed { ticket, errand } => ticket::with(ticket, &errand.plain()),
+            Self::Partition(variables)
+            | Self::InstallBootLoader(variables)
+            | Self::Format(variables) => script(variables, &[]),
+            Self::RunScript { variables, arguments } => script(variables, arguments),
+            Self::Exec { variables, command } => exec(variables, command),
+            Self::Store { path } => store(path),
+            // Braces end after a newline: the errand's own text may end with a comment or `&`.
+            Self::FromFile { path, errand } => {
+                format!("{{\n{}\n}} < {}", errand.plain(), quote(path))
+            }
+            Self::Restore { path, level, parts } => restore(path, *level, parts),
+            Self::LoadDrivers(drivers) => load(drivers),
+            Self::RootDevice => "mount | grep ' / ' | cut -f 1 -d ' '".to_owned(),
             Self::MakeFilesystem { filesystem, options, partition, directory } => {
-                let exists = exists(partition);
-                let [filesystem, partition, directory] =
-                    [filesystem, partition, directory].map(|word| quote(word));
-                format!(
-                    "{exists}; mkdir -p {directory}; umount {partition} 2>/dev/null; mkfs -t {filesystem} {options} {partition}"
-                )
+                make_filesystem([filesystem, partition, directory], options)
             }
             Self::MakeSwap { partition } => {
-                format!("{}; mkswap {}", exists(partition), quote(partition))
+                format!("{}; mkswap {}", exists(partition), device(partition))
             }
-            Self::Mount { partition, directory } => {
-                let [partition, directory] = [partition, directory].map(|word| quote(word));
-                // A second run finds it mounted already.
-                format!(
-                    "mkdir -p {directory} && {{ mountpoint -q {directory} || mount {partition} {directory}; }}"
-                )
-            }
-            Self::Unmount { partition } => {
-                let partition = quote(partition);
-                format!(
-                    "sync; ! grep -q ^{partition}' ' /proc/mounts || umount {partition} || umount -l {partition}"
-                )
-            }
+            Self::Mount { partition, directory } => mount(partition, directory),
+            Self::Unmount { partition } => unmount(&device(partition)),
             Self::Sync => "sync".to_owned(),
-            Self::AddKeys { directory } => {
-                let directory = quote(directory);
-                format!("umask 077; mkdir -p {directory} && cat - >> {directory}/authorized_keys")
-            }
+            Self::AddKeys { directory } => add_keys(&quote(directory)),
             Self::Unpack(archive) => unpack(archive),
             Self::UnpackArchive(archive) => {
                 format!("mkdir -p {} && {}", quote(&archive.directory), unpack(archive))
             }
-            Self::WriteImage { compression, device } => {
-                let program = compression.program();
-                format!("{}; {program} -dc > {}", exists(device), quote(device))
+            Self::WriteImage { compression, device: to } => {
+                format!("{}; {} -dc > {}", exists(to), compression.program(), device(to))
             }
             Self::RunArchive { directory, script, variables } => {
                 format!("env {} {directory}/{script}", assignments(variables))
             }
             Self::CheckFiles { root, files } => check(root, files),
-            Self::Kexec { root, kernel, initrd, params } => kexec(root, kernel, initrd, params),
+            Self::Kexec { .. } => kexec(self),
             Self::Tidy { directory } => format!("{TIDY}tidy {}", quote(directory)),
             Self::Reboot => detached("/sbin/reboot -f"),
             Self::Text(text) => text.clone(),
@@ -154,13 +154,56 @@ impl Errand {
     }
 }
 
+fn exec(variables: &Variables, command: &str) -> String {
+    let variables = assignments(variables);
+    if variables.is_empty() { command.to_owned() } else { format!("export {variables}\n{command}") }
+}
+
+fn load(drivers: &[String]) -> String {
+    let load = |driver: &String| format!("modprobe {}", quote(driver));
+    drivers.iter().map(load).collect::<Vec<_>>().join(" && ")
+}
+
+fn make_filesystem([filesystem, partition, directory]: [&str; 3], options: &str) -> String {
+    let exists = exists(partition);
+    let [filesystem, directory] = [filesystem, directory].map(quote);
+    let partition = device(partition);
+    format!(
+        "{exists}; mkdir -p {directory}; umount {partition} 2>/dev/null; mkfs -t {filesystem} {options} {partition}"
+    )
+}
+
+fn mount(partition: &str, directory: &str) -> String {
+    let (partition, directory) = (device(partition), quote(directory));
+    // A second run finds it mounted already.
+    format!(
+        "mkdir -p {directory} && {{ mountpoint -q {directory} || mount {partition} {directory}; }}"
+    )
+}
+
+fn unmount(partition: &str) -> String {
+    format!(
+        "sync; ! grep -q ^{partition}' ' /proc/mounts || umount {partition} || umount -l {partition}"
+    )
+}
+
+fn add_keys(directory: &str) -> String {
+    format!("umask 077; mkdir -p {directory} && cat - >> {directory}/authorized_keys")
+}
+
 /// Ends the command where `partition` does not exist: the tools that would use it say less,
 /// and what is redirected to it would become a file in `/dev`.
 fn exists(partition: &str) -> String {
-    let disk = quote(partition.trim_end_matches(|last: char| last.is_ascii_digit()));
-    let partition = quote(partition);
+    let path = partition.starts_with("/dev/") && !partition.contains(['@', '#']);
+    let disk = if path {
+        partition.trim_end_matches(|last: char| last.is_ascii_digit())
+    } else {
+        "/dev/[hnsv]"
+    };
+    let disk = if path { quote(disk) } else { disk.to_owned() };
+    let (device, partition) = (device(partition), quote(partition));
     format!(
-        "[ -b {partition} ] || {{ echo there is no partition {partition} on this node: choose \
+        "[ -b {device} ] || {{ echo there is no partition {partition} on this node: choose \
          another one with deploy_partition \\(-p\\), or let the partitioning script make it. \
          What it has: {disk}* >&2; exit 1; }}"
     )
@@ -168,15 +211,39 @@ fn exists(partition: &str) -> String {
 
 /// Variables as quoted `NAME='value'` words.
 fn assignments(variables: &Variables) -> String {
-    let words = variables.iter().map(|(name, value)| format!("{name}={}", quote(value)));
-    words.collect::<Vec<_>>().join(" ")
+    let word = |(name, value): &(String, String)| {
+        let value = if DEVICES.contains(&name.as_str()) { device(value) } else { quote(value) };
+        format!("{name}={value}")
+    };
+    variables.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn script(variables: &Variables) -> String {
+fn script(variables: &Variables, arguments: &[String]) -> String {
     let variables = assignments(variables);
+    let arguments: String = arguments.iter().map(|word| format!(" {}", quote(word))).collect();
     format!(
-        "t=$(mktemp) && cat >\"$t\" && chmod 755 \"$t\" && env {variables} \"$t\"; s=$?; rm -f \"$t\"; exit $s"
+        "t=$(mktemp) && cat >\"$t\" && chmod 755 \"$t\" && env {variables} \"$t\"{arguments}; s=$?; rm -f \"$t\"; exit $s"
     )
+}
+
+fn store(path: &str) -> String {
+    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    format!("mkdir -p {}/ && cat > {}", quote(directory), quote(path))
+}
+
+fn restore(path: &str, level: u8, parts: &[(i64, String)]) -> String {
+    let mut text = String::new();
+    for (_, partition) in parts {
+        text += &format!("{}; ", exists(partition));
+    }
+    text += &format!(
+        "fsarchiver -j $(grep -c '^processor' /proc/cpuinfo) -z {level} restfs {}",
+        quote(path)
+    );
+    for (id, partition) in parts {
+        text += &format!(" id={id},dest={}", device(partition));
+    }
+    text
 }
 
 /// The decompressor stands before tar, not under it: tar reads a pipe for its own in blocks of
@@ -217,18 +284,39 @@ fn detached(command: &str) -> String {
     )
 }
 
-fn kexec(root: &str, kernel: &str, initrd: &str, params: &str) -> String {
-    let [root, kernel, initrd, params] = [root, kernel, initrd, params].map(quote);
-    format!(
+/// Loads and jumps; or gives kernel, initial ramdisk and command line to the site's own program.
+fn kexec(errand: &Errand) -> String {
+    let Errand::Kexec { root, kernel, initrd, params, root_device, mounted, script } = errand
+    else {
+        return String::new();
+    };
+    let [root, kernel, initrd, params] = [root, kernel, initrd, params].map(|word| quote(word));
+    let root_device = root_device.as_deref().map(|name| format!("root={}' '", device(name)));
+    let params = format!("{}{params}", root_device.unwrap_or_default());
+    let find = format!(
         "{INSIDE}
 k=$(inside {root} {kernel}) || {{ echo kernel not found: \"$k\" >&2; exit 1; }}
-set -- -l \"$k\" --append={params}
+i=
 if [ -n {initrd} ]; then
   i=$(inside {root} {initrd}) || {{ echo initrd not found: \"$i\" >&2; exit 1; }}
-  set -- \"$@\" --initrd=\"$i\"
 fi
+p={params}"
+    );
+    if let Some(variables) = script {
+        let variables = assignments(variables);
+        return format!(
+            "{find}
+t=$(mktemp) && cat >\"$t\" && chmod 755 \"$t\" && env {variables} \"$t\" \"$k\" \"$i\" \"$p\""
+        );
+    }
+    let unmount =
+        if *mounted { format!("umount {root} || umount -l {root}; ") } else { String::new() };
+    format!(
+        "{find}
+set -- -l \"$k\" --append=\"$p\"
+[ -z \"$i\" ] || set -- \"$@\" --initrd=\"$i\"
 /sbin/kexec \"$@\" || exit
-umount {root} || umount -l {root}; sync
+{unmount}sync
 {}",
         detached("/sbin/kexec -e || /sbin/reboot -f")
     )

@@ -1,6 +1,6 @@
 //! What lets an errand destroy what a disk holds.
 
-use super::{Errand, quote};
+use super::{Errand, place::device as word, quote};
 use std::fmt;
 
 /// Directory on the node with one directory for each ticket that was used there, in memory.
@@ -66,7 +66,7 @@ impl DiskTicket {
 
 /// Text that prints which disk `device` is.
 pub(super) fn identify(device: &str) -> String {
-    format!("{IDENTITY}disk_identity {}", quote(device))
+    format!("{IDENTITY}disk_identity {}", word(device))
 }
 
 /// `text` where `ticket` is good: the disk is the one, and the ticket is used up before.
@@ -74,8 +74,8 @@ pub(super) fn with(ticket: &DiskTicket, text: &str) -> String {
     let other = quote(&ticket.other_disk(&DiskId("$found".to_owned())));
     // What the node finds is put in by the node.
     let other = other.replace("$found", "'\"$found\"'");
-    let [device, disk, used] =
-        [&ticket.device, &ticket.disk.0, &ticket.used()].map(|word| quote(word));
+    let device = word(&ticket.device);
+    let [disk, used] = [&ticket.disk.0, &ticket.used()].map(|word| quote(word));
     let mark = quote(&format!("{USED}/{}", ticket.id));
     format!(
         "{IDENTITY}found=$(disk_identity {device})

@@ -50,6 +50,8 @@ pub(super) struct Partition {
     pub(super) content: Content,
     /// The loader in its boot sector, or among its files where it is for EFI.
     pub(super) loader: Option<Grub>,
+    /// Its label in the table; may be empty.
+    pub(super) label: String,
 }
 
 /// What a partition is for.
@@ -139,9 +141,23 @@ impl Disk {
         self.partitions.iter().map(line).collect()
     }
 
+    /// Whether `name` is that of this disk, the only one that there is.
+    pub(super) fn is(&self, name: &str) -> bool {
+        name == self.device || name == "disk0" || name.starts_with("/dev/disk/by-path/")
+    }
+
     /// The number of the partition called `name`, if that could be one of this disk.
     pub(super) fn number(&self, name: &str) -> Option<u32> {
-        let rest = name.strip_prefix(&self.device)?;
+        let by_label = |label: &str| {
+            self.partitions.iter().find(|(_, one)| one.label == label).map(|(number, _)| *number)
+        };
+        if let Some((label, disk)) = name.split_once('@') {
+            return by_label(label).filter(|_| self.is(disk));
+        }
+        if let Some((disk, number)) = name.rsplit_once('#').or_else(|| name.rsplit_once("-part")) {
+            return number.parse().ok().filter(|_| self.is(disk));
+        }
+        let Some(rest) = name.strip_prefix(&self.device) else { return by_label(name) };
         rest.strip_prefix('p').unwrap_or(rest).parse().ok()
     }
 

@@ -18,6 +18,8 @@ pub(super) enum BootFile {
     Kernel,
     /// Its initial ramdisk.
     Ramdisk,
+    /// Kernel of a system whose root is on a file server.
+    Nfsroot,
     /// Starts a boot sector.
     Chain,
 }

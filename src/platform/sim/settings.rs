@@ -35,6 +35,9 @@ pub struct Hardware {
     pub disk_mib: u64,
     /// Memory, MiB: what can be unpacked where nothing is mounted.
     pub memory_mib: u64,
+    /// The systems on the disks let the service in, as a site's production system does; the disk
+    /// has a partition beside that of the one it comes with.
+    pub open: bool,
 }
 
 impl Default for Hardware {
@@ -55,6 +58,7 @@ impl Default for Hardware {
             relay: Span::new(0.1, 1.0),
             disk_mib: 100 * 1024,
             memory_mib: 4096,
+            open: false,
         }
     }
 }

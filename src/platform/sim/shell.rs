@@ -68,7 +68,7 @@ impl SimShell {
             Input::File(path)
                 if matches!(
                     command.errand.bare(),
-                    Errand::Unpack(_) | Errand::WriteImage { .. }
+                    Errand::Unpack(_) | Errand::WriteImage { .. } | Errand::Store { .. }
                 ) =>
             {
                 Some(self.world.image(path).await)
@@ -136,7 +136,10 @@ fn begin(
     let takes = waits + answer + duration(&mut touch, errand);
     let writes = matches!(
         errand.bare(),
-        Errand::Partition(_) | Errand::MakeFilesystem { .. } | Errand::MakeSwap { .. }
+        Errand::Partition(_)
+            | Errand::Format(_)
+            | Errand::MakeFilesystem { .. }
+            | Errand::MakeSwap { .. }
     );
     if writes && touch.strikes(FaultKind::DiskWriteError) {
         let output = output(1, String::new(), "Input/output error".to_owned());
@@ -155,7 +158,9 @@ fn duration(touch: &mut Touch<'_>, errand: &Errand) -> Duration {
     let hardware = touch.hardware;
     let span = match errand.bare() {
         Errand::Partition(_) => hardware.partitioning,
-        Errand::MakeFilesystem { .. } | Errand::MakeSwap { .. } => hardware.mkfs,
+        Errand::MakeFilesystem { .. } | Errand::MakeSwap { .. } | Errand::Format(_) => {
+            hardware.mkfs
+        }
         Errand::InstallBootLoader(_) => hardware.boot_loader,
         _ => hardware.command,
     };

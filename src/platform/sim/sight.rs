@@ -4,7 +4,7 @@ use super::{World, world::Touch};
 use crate::{
     nodes::Node,
     platform::{
-        BootChoice, BootProfiles, Presence, ProfileError, Reach, Sighting,
+        BootChoice, BootProfiles, Presence, ProfileError, Reach, Sighting, Variables,
         real::presence::PresenceHub, rendered::Profiles,
     },
 };
@@ -94,10 +94,15 @@ impl SimProfiles {
 
 #[async_trait::async_trait]
 impl BootProfiles for SimProfiles {
-    async fn write(&self, nodes: &[Arc<Node>], choice: &BootChoice) -> Result<(), ProfileError> {
+    async fn write(
+        &self,
+        nodes: &[Arc<Node>],
+        choice: &BootChoice,
+        variables: &Variables,
+    ) -> Result<(), ProfileError> {
         let network = matches!(choice, BootChoice::Network { .. });
         self.settle(nodes, |touch, node| touch.audit.profile(&node.name, network));
-        self.profiles.write(nodes, choice).await
+        self.profiles.write(nodes, choice, variables).await
     }
 
     async fn clear(&self, nodes: &[Arc<Node>]) -> Result<(), ProfileError> {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     nodes::Node,
-    platform::{Ports, Sighting, real::presence::PresenceHub, rendered::Profiles},
+    platform::{Here, Ports, Sighting, real::presence::PresenceHub, rendered::Profiles},
 };
 use config::{Cluster, Config};
 use netboot::ProfileTable;
@@ -48,6 +48,8 @@ pub struct Kind {
     pub device: String,
     /// Kernel and initial ramdisk of the deployment system, in the boot repository.
     pub deployment: [String; 2],
+    /// Kernel of a system whose root is on a file server; empty without one.
+    pub nfsroot: String,
     /// Kernel parameter that lets the service into the deployment system; may be empty.
     pub key: String,
     /// Port of ssh.
@@ -67,15 +69,22 @@ impl Kind {
         Self {
             seed: sim.seed,
             speed: sim.speed,
-            hardware: Hardware::default().booting_in(sim.boot_time.as_secs_f64()),
+            hardware: Hardware {
+                open: sim.open,
+                ..Hardware::default().booting_in(sim.boot_time.as_secs_f64())
+            },
             faults,
             bounds: Bounds {
                 quiet: windows.reboot.quiet_time,
                 orders: windows.reboot.size as usize,
                 probes: windows.check.size as usize,
             },
-            device: cluster.partitioning.block_device.clone(),
+            device: match cluster.partitioning.block_device.as_str() {
+                path if path.starts_with("/dev/") && !path.starts_with("/dev/disk/") => path.into(),
+                _ => "/dev/sda".to_owned(),
+            },
             deployment: [deploy.vmlinuz.clone(), deploy.initrd.clone()],
+            nfsroot: cluster.boot.kernels.nfsroot.vmlinuz.clone().unwrap_or_default(),
             key: key.to_owned(),
             ssh_port: ports.ssh,
             marker_port: ports.test_deploy_env,
@@ -134,11 +143,14 @@ impl World {
     pub fn new(kind: Kind, nodes: &[Arc<Node>]) -> Arc<Self> {
         let [kernel, ramdisk] = &kind.deployment;
         let path = |file: &str| file.trim_start_matches('/').to_owned();
-        let files = BTreeMap::from([
+        let mut files = BTreeMap::from([
             (path(kernel), BootFile::Kernel),
             (path(ramdisk), BootFile::Ramdisk),
             (CHAIN.to_owned(), BootFile::Chain),
         ]);
+        if !kind.nfsroot.is_empty() {
+            files.insert(path(&kind.nfsroot), BootFile::Nfsroot);
+        }
         let net = Net::new(files, kind.key.clone());
         let (mut faults, mut seen) = (kind.faults.clone(), Vec::new());
         let mut machines = BTreeMap::new();
@@ -179,6 +191,7 @@ impl World {
             transfer: Arc::new(SimTransfer::new(self)),
             presence: Arc::new(SimPresence::new(self, hub)),
             profiles: Arc::new(SimProfiles::new(self, profiles)),
+            server: Arc::new(Here),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     platform::{
         BootChoice, BootProfiles, Command, Errand, Level, Output, Ports, Power, PowerAction,
         PowerError, PowerState, Presence, ProfileError, Progress, Reach, Receiver, Shell,
-        ShellError, Sighting, Transfer, TransferError, TransferJob,
+        ShellError, Sighting, Transfer, TransferError, TransferJob, Variables,
     },
 };
 use std::{
@@ -102,6 +102,7 @@ pub(super) fn cut(
         shell: all.clone(),
         transfer: all.clone(),
         presence: all.clone(),
+        server: Arc::clone(&all.inner.server),
         profiles: all,
     }
 }
@@ -137,8 +138,14 @@ impl CutPorts {
 fn sorted(errand: &Errand) -> Sort {
     match errand.bare() {
         Errand::Reboot | Errand::Kexec { .. } => Sort::Order,
-        Errand::BootId | Errand::IdentifyDisk { .. } | Errand::CheckFiles { .. } => Sort::Look,
+        Errand::BootId
+        | Errand::IdentifyDisk { .. }
+        | Errand::RootDevice
+        | Errand::CheckFiles { .. } => Sort::Look,
+        Errand::FromFile { errand, .. } => sorted(errand),
         Errand::Partition(_)
+        | Errand::Format(_)
+        | Errand::Restore { .. }
         | Errand::MakeFilesystem { .. }
         | Errand::MakeSwap { .. }
         | Errand::Unpack(_)
@@ -151,6 +158,10 @@ fn sorted(errand: &Errand) -> Sort {
         | Errand::UnpackArchive(_)
         | Errand::RunArchive { .. }
         | Errand::Tidy { .. }
+        | Errand::RunScript { .. }
+        | Errand::Exec { .. }
+        | Errand::Store { .. }
+        | Errand::LoadDrivers(_)
         | Errand::Ticketed { .. }
         | Errand::Text(_) => Sort::Errand,
     }
@@ -257,10 +268,15 @@ impl Presence for CutPorts {
 
 #[async_trait::async_trait]
 impl BootProfiles for CutPorts {
-    async fn write(&self, nodes: &[Arc<Node>], choice: &BootChoice) -> Result<(), ProfileError> {
+    async fn write(
+        &self,
+        nodes: &[Arc<Node>],
+        choice: &BootChoice,
+        variables: &Variables,
+    ) -> Result<(), ProfileError> {
         let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
         let what = if matches!(choice, BootChoice::Network { .. }) { "deploy" } else { "local" };
-        let call = self.inner.profiles.write(nodes, choice);
+        let call = self.inner.profiles.write(nodes, choice, variables);
         self.command(&names, (Sort::Profile, what.into()), call).await
     }
 

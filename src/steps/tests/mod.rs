@@ -4,7 +4,7 @@ mod power;
 mod ticket;
 mod wait;
 
-use super::{Files, Journalist, Ledger, Micro, Note, Run, Step, Turns, Windows};
+use super::{Boots, Files, Journalist, Ledger, Micro, Note, Run, Step, Turns, Windows};
 use crate::{
     operations::{self, typical},
     platform::{Level, sim::World},
@@ -69,9 +69,9 @@ impl Bed {
         let nodes = stage.site.inventory.all().to_vec();
         let set = (0..u32::try_from(nodes.len()).unwrap()).map(NodeId).collect();
         let (request, environment) = (DeployRequest::default(), typical(cluster));
-        let key = &stage.site.deploy_key;
-        let order =
-            operations::deployment(config, cluster, nodes, &request, &environment, key).unwrap();
+        let around = operations::Around::with_key(&stage.site.deploy_key);
+        let order = operations::deployment(config, cluster, nodes, &request, &environment, &around)
+            .unwrap();
         let windows = Windows {
             reboot: Semaphore::new(50),
             check: Semaphore::new(50),
@@ -94,9 +94,13 @@ impl Bed {
     /// The same with the machines in the deployment system.
     async fn deployed(nodes: u32) -> Self {
         let bed = Self::new(&Scenario::new(1, nodes));
-        let wait =
-            Micro::WaitReboot { deploy: true, press: true, timeout: Duration::from_secs(900) };
-        for micro in [Micro::SwitchPxeDeploy, Micro::Reboot(Level::Hard), wait] {
+        let wait = Micro::WaitReboot {
+            deploy: true,
+            press: true,
+            moved: false,
+            timeout: Duration::from_secs(900),
+        };
+        for micro in [Micro::SwitchPxe(Boots::Deploy), Micro::Reboot(Level::Hard), wait] {
             let ended = bed.step(micro, &Context::detached("boot")).await;
             assert!(ended.ko.is_empty(), "{ended:?}");
         }

@@ -7,8 +7,12 @@ use crate::{
 };
 use tokio::time::Instant;
 
-const DEPLOY: Micro =
-    Micro::WaitReboot { deploy: true, press: true, timeout: Duration::from_secs(600) };
+const DEPLOY: Micro = Micro::WaitReboot {
+    deploy: true,
+    press: true,
+    moved: false,
+    timeout: Duration::from_secs(600),
+};
 
 /// One machine that is on, with a BMC that lies so many times.
 pub(super) fn liar(count: Option<u32>) -> Bed {
@@ -34,7 +38,12 @@ impl Bed {
     }
 
     async fn begin(&self, level: Level, step: &str) {
-        assert!(self.step(Micro::SwitchPxeDeploy, &Context::detached(step)).await.ko.is_empty());
+        assert!(
+            self.step(Micro::SwitchPxe(Boots::Deploy), &Context::detached(step))
+                .await
+                .ko
+                .is_empty()
+        );
         let ended = self.step(Micro::Reboot(level), &Context::detached(step)).await;
         assert!(ended.ko.is_empty(), "{ended:?}");
     }

@@ -72,7 +72,8 @@ impl Bed {
 
 /// Into the installed system; nobody is asked again.
 const fn installed(seconds: u64) -> Micro {
-    Micro::WaitReboot { deploy: false, press: false, timeout: Duration::from_secs(seconds) }
+    let timeout = Duration::from_secs(seconds);
+    Micro::WaitReboot { deploy: false, press: false, moved: false, timeout }
 }
 
 #[tokio::test(start_paused = true)]

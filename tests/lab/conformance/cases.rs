@@ -72,6 +72,9 @@ fn loaders(device: &str) -> Vec<Case> {
         kernel: "/no-kernel".into(),
         initrd: String::new(),
         params: String::new(),
+        root_device: None,
+        mounted: true,
+        script: None,
     };
     vec![
         ("a loader for no kernel", loader("/no-kernel"), LoaderScript),
@@ -133,24 +136,26 @@ fn unpack(directory: &str) -> Unpacking {
 
 /// What the partitioning script is told.
 fn layout(device: &str) -> Variables {
-    vec![
+    let variables = [
         ("KADEPLOY_BLOCK_DEVICE", device.to_owned()),
         ("KADEPLOY_SWAP_PART_NUM", "2".to_owned()),
         ("KADEPLOY_DEPLOY_PART_NUM", "3".to_owned()),
         ("KADEPLOY_TMP_PART_NUM", "4".to_owned()),
-    ]
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }
 
 /// What the boot loader script is told.
 fn boot(device: &str, kernel: &str) -> Variables {
     let mut variables = layout(device);
-    variables.extend([
+    let more = [
         ("KADEPLOY_DEPLOY_PART", format!("{device}3")),
         ("KADEPLOY_ENV_EXTRACTION_DIR", ROOT.to_owned()),
         ("KADEPLOY_ENV_KERNEL", kernel.to_owned()),
         ("KADEPLOY_ENV_INITRD", "/initrd.img".to_owned()),
         ("KADEPLOY_OS_KIND", "linux".to_owned()),
         ("KADEPLOY_FS_TYPE", "ext4".to_owned()),
-    ]);
+    ];
+    variables.extend(more.map(|(name, value)| (name.to_owned(), value)));
     variables
 }

@@ -16,7 +16,7 @@
 mod commands;
 mod ipmi;
 mod line;
-mod process;
+pub(in crate::platform) mod process;
 mod redfish;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{io, os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
     time::timeout,
 };
@@ -18,13 +18,13 @@ const DRAIN: Duration = Duration::from_millis(200);
 
 /// What a process left behind.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(in crate::platform) struct Ended {
     /// Exit status; 128 + n after signal n.
-    pub(super) status: i32,
+    pub(in crate::platform) status: i32,
     /// The beginning of standard output.
-    pub(super) stdout: String,
+    pub(in crate::platform) stdout: String,
     /// The end of standard error.
-    pub(super) stderr: String,
+    pub(in crate::platform) stderr: String,
 }
 
 /// Kills the group of a process when dropped, unless it was spared.
@@ -41,16 +41,28 @@ impl Drop for Group {
 
 /// Runs `command` without input for at most `deadline`; `None` when that passed. Then,
 /// and when the future is dropped, every process of its group is killed.
-pub(super) async fn run(mut command: Command, deadline: Duration) -> io::Result<Option<Ended>> {
+pub(in crate::platform) async fn run(
+    command: Command,
+    deadline: Duration,
+) -> io::Result<Option<Ended>> {
+    fed(command, Vec::new(), deadline).await
+}
+
+/// The same with `input`.
+pub(in crate::platform) async fn fed(
+    mut command: Command,
+    input: Vec<u8>,
+    deadline: Duration,
+) -> io::Result<Option<Ended>> {
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-    match timeout(deadline, attend(&mut child)).await {
+    match timeout(deadline, attend(&mut child, &input)).await {
         Err(_) => Ok(None),
         Ok(ended) => {
             group.0 = None;
@@ -59,13 +71,20 @@ pub(super) async fn run(mut command: Command, deadline: Duration) -> io::Result<
     }
 }
 
-/// Reads both outputs until the process ends.
-async fn attend(child: &mut Child) -> io::Result<Ended> {
+/// Gives it `input` and reads both outputs until the process ends.
+async fn attend(child: &mut Child, input: &[u8]) -> io::Result<Ended> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let (out, err) = (child.stdout.take(), child.stderr.take());
+    let feed = child.stdin.take();
+    let feeding = async {
+        if let Some(mut feed) = feed {
+            // It may end without reading.
+            feed.write_all(input).await.ok();
+        }
+    };
     let status = {
         let reading = async {
-            tokio::join!(head(out, &mut stdout), tail(err, &mut stderr));
+            tokio::join!(feeding, head(out, &mut stdout), tail(err, &mut stderr));
         };
         tokio::pin!(reading);
         tokio::select! {

@@ -167,6 +167,13 @@ impl Machine {
                 self.deployment(at, ramdisk, arguments, around);
                 Ok(())
             }
+            Some(BootFile::Nfsroot) => {
+                self.say(at, &format!("Linux with its root on a file server: {arguments}"));
+                let memory = Memory { admits_us: true, ..Memory::default() };
+                self.state = State::Kernel(System::Deployment(memory));
+                self.after(at, around.hardware.kernel);
+                Ok(())
+            }
             Some(BootFile::Ramdisk) => Err(format!("{program}: Exec format error")),
             None => Err(format!("{program}: No such file or directory")),
         }
@@ -180,10 +187,16 @@ impl Machine {
         around: &mut Around<'_>,
     ) {
         let ramdisk = ramdisk.and_then(|file| around.net.file(file));
-        self.say(at, &format!("Linux of the deployment system: {params}"));
         if ramdisk != Some(BootFile::Ramdisk) {
+            self.say(at, &format!("Linux of the deployment system: {params}"));
             return self.panic(at, "VFS: Unable to mount root fs on unknown-block(0,0)");
         }
+        self.start_deployment(at, params, around);
+    }
+
+    /// Kernel and ramdisk of the deployment system are in memory.
+    pub(super) fn start_deployment(&mut self, at: Moment, params: &str, around: &mut Around<'_>) {
+        self.say(at, &format!("Linux of the deployment system: {params}"));
         let key = &around.net.key;
         let admits_us = key.is_empty() || params.contains(key.as_str());
         self.state = State::Kernel(System::Deployment(Memory { admits_us, ..Memory::default() }));
@@ -239,7 +252,9 @@ impl Machine {
         match tree {
             Some((partition, tree)) => {
                 let digest = tree.image.digest.clone();
-                self.state = State::Kernel(System::Installed { partition, digest });
+                let memory =
+                    Memory { admits_us: self.open, root: Some(partition), ..Memory::default() };
+                self.state = State::Kernel(System::Installed { partition, digest, memory });
                 self.after(at, kernel);
             }
             None => self.panic(at, "VFS: Unable to mount root fs"),

@@ -14,7 +14,7 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// From an order to leave until the machine leaves: the errands' own pause.
-const LEAVE: Duration = Duration::from_millis(200);
+pub(super) const LEAVE: Duration = Duration::from_millis(200);
 
 /// Sizes of the layout, MiB: swap, production, tmp, least of deploy.
 const LAYOUT: [u64; 4] = [512, 4096, 1024, 1024];
@@ -23,7 +23,7 @@ const LAYOUT: [u64; 4] = [512, 4096, 1024, 1024];
 const FILESYSTEMS: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "vfat"];
 
 /// What went wrong: exit status and complaint.
-type Failed = (i32, String);
+pub(super) type Failed = (i32, String);
 
 impl Machine {
     /// Does an errand; its files come from `image`.
@@ -36,7 +36,10 @@ impl Machine {
         let mut state = std::mem::replace(&mut self.state, State::Off);
         let done = match &mut state {
             State::Running(System::Deployment(memory)) => self.obey(at, memory, errand, image),
-            State::Running(System::Installed { .. }) => self.installed(at, errand),
+            State::Running(System::Installed { memory, .. }) if memory.admits_us => {
+                self.obey(at, memory, errand, image)
+            }
+            State::Running(System::Installed { .. }) => self.shut(at, errand),
             _ => return self.back(state, Answer::Gone),
         };
         let answer = match done {
@@ -46,21 +49,7 @@ impl Machine {
         self.back(state, answer)
     }
 
-    fn back(&mut self, state: State, answer: Answer) -> Answer {
-        self.state = state;
-        answer
-    }
-
-    /// An installed system is not ours to change.
-    fn installed(&mut self, at: Moment, errand: &Errand) -> Result<String, Failed> {
-        match errand {
-            Errand::BootId => Ok(format!("{}\n", self.boot_id())),
-            Errand::Reboot => Ok(self.leave(at)),
-            _ => Err((1, "this is not the deployment system".to_owned())),
-        }
-    }
-
-    fn obey(
+    pub(super) fn obey(
         &mut self,
         at: Moment,
         memory: &mut Memory,
@@ -74,6 +63,9 @@ impl Machine {
             }
             Errand::Ticketed { ticket, errand } => {
                 self.redeem(memory, ticket)?;
+                if let Errand::RunArchive { variables, .. } = &**errand {
+                    self.pre_install(memory, variables)?;
+                }
                 return self.obey(at, memory, errand, image);
             }
             Errand::Partition(variables) => self.partition(memory, variables)?,
@@ -94,26 +86,16 @@ impl Machine {
                     image.ok_or((2, "tar: this does not look like an archive".to_owned()))?;
                 self.unpack(memory, &archive.directory, image)?;
             }
-            Errand::UnpackArchive(archive) => {
-                memory.archives.insert(archive.directory.clone());
-            }
             Errand::WriteImage { device, .. } => {
                 let image = image.ok_or((1, "unexpected end of file".to_owned()))?;
                 self.write_image(device, image)?;
             }
-            Errand::RunArchive { directory, script, .. } => {
-                if !memory.archives.contains(directory) {
-                    return Err((127, format!("{directory}/{script}: not found")));
-                }
-            }
             Errand::CheckFiles { root, files } => self.check(memory, root, files)?,
             Errand::InstallBootLoader(variables) => self.install_loader(memory, variables)?,
-            Errand::Kexec { root, kernel, initrd, params } => {
-                self.kexec(at, memory, root, [kernel, initrd], params)?;
-            }
             Errand::Tidy { directory } => self.tidy(memory, directory),
             Errand::Reboot => return Ok(self.leave(at)),
             Errand::Text(_) => return Err((127, "sh: not found".to_owned())),
+            _ => return self.obey_about_files(at, memory, errand, image),
         }
         Ok(String::new())
     }
@@ -126,7 +108,7 @@ impl Machine {
         memory.mounts.retain(|place, _| place != directory && !place.starts_with(&below));
     }
 
-    fn leave(&mut self, at: Moment) -> String {
+    pub(super) fn leave(&mut self, at: Moment) -> String {
         let boot = self.boots;
         self.later(at + LEAVE, Work::Leave { boot, clean: false });
         String::new()
@@ -134,7 +116,7 @@ impl Machine {
 
     /// What the system tells of a disk; nothing of one that is not there.
     fn identity(&self, device: &str) -> Option<String> {
-        (device == self.disk.device).then(|| format!("{}\n", self.disk.identity()))
+        self.disk.is(device).then(|| format!("{}\n", self.disk.identity()))
     }
 
     /// Uses a ticket up; fails where it is not good.
@@ -152,10 +134,14 @@ impl Machine {
     }
 
     /// What `examples/partition-gpt` does.
-    fn partition(&mut self, memory: &Memory, variables: &Variables) -> Result<(), Failed> {
+    pub(super) fn partition(
+        &mut self,
+        memory: &Memory,
+        variables: &Variables,
+    ) -> Result<(), Failed> {
         let device = value(variables, "KADEPLOY_BLOCK_DEVICE");
         let own = &self.disk.device;
-        if device != own {
+        if !self.disk.is(device) {
             return fail(
                 "partitioning",
                 &format!("there is no disk {device} on this node; it has: {own}"),
@@ -173,7 +159,7 @@ impl Machine {
         Ok(())
     }
 
-    fn make_filesystem(
+    pub(super) fn make_filesystem(
         &mut self,
         memory: &mut Memory,
         kind: &str,
@@ -190,7 +176,12 @@ impl Machine {
         Ok(())
     }
 
-    fn mount(&mut self, memory: &mut Memory, name: &str, directory: &str) -> Result<(), Failed> {
+    pub(super) fn mount(
+        &mut self,
+        memory: &mut Memory,
+        name: &str,
+        directory: &str,
+    ) -> Result<(), Failed> {
         if memory.mounts.contains_key(directory) {
             return Ok(());
         }
@@ -247,8 +238,8 @@ impl Machine {
         Ok(())
     }
 
-    fn write_image(&mut self, device: &str, image: Arc<Image>) -> Result<(), Failed> {
-        if device == self.disk.device {
+    pub(super) fn write_image(&mut self, device: &str, image: Arc<Image>) -> Result<(), Failed> {
+        if self.disk.is(device) {
             return Err((1, format!("{device}: whole disks are not simulated")));
         }
         let room = self.existing(device)?.mib;
@@ -308,7 +299,7 @@ impl Machine {
         Ok(())
     }
 
-    fn kexec(
+    pub(super) fn kexec(
         &mut self,
         at: Moment,
         memory: &mut Memory,
@@ -333,8 +324,8 @@ impl Machine {
     }
 }
 
-fn value<'v>(variables: &'v Variables, name: &str) -> &'v str {
-    let found = variables.iter().find(|(known, _)| *known == name);
+pub(super) fn value<'v>(variables: &'v Variables, name: &str) -> &'v str {
+    let found = variables.iter().find(|(known, _)| known == name);
     found.map_or("", |(_, value)| value.as_str())
 }
 
@@ -355,8 +346,19 @@ fn layout(
         Firmware::Uefi => (128, PartitionKind::Efi),
     };
     let number = |name| value(variables, name).parse::<u32>().ok().filter(|number| *number > 0);
-    let blank = |mib, kind| Partition { mib, kind, content: Content::Blank, loader: None };
-    let deploy = number("KADEPLOY_DEPLOY_PART_NUM").ok_or("no deploy partition is named")?;
+    let blank = |mib, kind| Partition {
+        mib,
+        kind,
+        content: Content::Blank,
+        loader: None,
+        label: String::new(),
+    };
+    // A script of a site with labels gives them; where the partition is, is its own business.
+    let label = value(variables, "KADEPLOY_DEPLOY_PART");
+    let label = (!label.starts_with('/') && !label.contains('#'))
+        .then(|| label.split('@').next().unwrap_or_default().to_owned());
+    let deploy = number("KADEPLOY_DEPLOY_PART_NUM").or_else(|| label.as_ref().map(|_| 3));
+    let deploy = deploy.ok_or("no deploy partition is named")?;
     let wanted = [
         ("KADEPLOY_SWAP_PART_NUM", swap),
         ("KADEPLOY_PROD_PART_NUM", prod),
@@ -371,7 +373,8 @@ fn layout(
     if disk < need {
         return Err(format!("it has {disk} MiB, this layout needs {need} MiB"));
     }
-    partitions.insert(deploy, blank(disk - taken, PartitionKind::Data));
+    let label = label.unwrap_or_default();
+    partitions.insert(deploy, Partition { label, ..blank(disk - taken, PartitionKind::Data) });
     let first = (1..=128).find(|number| !partitions.contains_key(number)).unwrap_or_default();
     partitions.insert(first, blank(boot, kind));
     Ok(partitions)

@@ -6,11 +6,14 @@
 //! depends on its own luck and on what it was told, never on who watched.
 //!
 //! * `boot` – from power to a running system
-//! * `commands` – what the deployment system does with errands
+//! * `commands`, `files` – what the deployment system does with errands
+//! * `disk_of_before` – what is on a disk at the beginning
 //! * this file – state, orders that take effect later
 
 mod boot;
 mod commands;
+mod disk_of_before;
+mod files;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +28,7 @@ use crate::{
     nodes::{Firmware, Node},
     platform::{Errand, PowerState, Reach, Witness, boot_id::BootId},
 };
+use disk_of_before::{OLD_DIGEST, OLD_ROOT, factory_disk, install};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -49,6 +53,8 @@ pub(super) struct Machine {
     next: Option<Moment>,
     pub(super) disk: Disk,
     memory_mib: u64,
+    /// Systems on its disk let the service in.
+    open: bool,
     /// Its BMC has another password than we.
     pub(super) wrong_password: bool,
     seed: u64,
@@ -101,6 +107,7 @@ pub(super) enum System {
     Installed {
         partition: u32,
         digest: String,
+        memory: Memory,
     },
 }
 
@@ -116,6 +123,10 @@ pub(super) struct Memory {
     loose: BTreeMap<String, Tree>,
     /// Directories into which an archive was unpacked.
     archives: BTreeSet<String>,
+    /// The partition that it runs from, if it runs from one.
+    root: Option<u32>,
+    /// Files that were stored.
+    files: BTreeMap<String, Arc<Image>>,
     /// Ids of the tickets that were used.
     tickets: BTreeSet<String>,
 }
@@ -135,6 +146,8 @@ pub(super) enum Work {
     Halt { boot: u64 },
     /// Jumps into the kernel of a partition.
     Kexec { boot: u64, partition: u32, files: Vec<String>, params: String },
+    /// Jumps into the kernel of the deployment system.
+    KexecDeployment { boot: u64, params: String },
     /// An errand that is done at that moment.
     Errand { boot: u64, errand: Box<Errand>, image: Option<Arc<Image>> },
 }
@@ -160,8 +173,11 @@ impl Machine {
         let wrong_password = around.faults.strikes(FaultKind::BmcCredentials, &mut dice);
         let mib = if small { SMALL_DISK } else { around.hardware.disk_mib };
         let serial = format!("SIM{:016X}", Dice::new(seed, &format!("{} disk", node.name)).roll());
-        let disk = factory_disk(Disk::new(device.to_owned(), serial, mib), node.firmware);
-        let old = System::Installed { partition: OLD_ROOT, digest: OLD_DIGEST.to_owned() };
+        let disk = Disk::new(device.to_owned(), serial, mib);
+        let disk = factory_disk(disk, node.firmware, around.hardware.open);
+        let open = around.hardware.open;
+        let memory = Memory { admits_us: open, root: Some(OLD_ROOT), ..Memory::default() };
+        let old = System::Installed { partition: OLD_ROOT, digest: OLD_DIGEST.to_owned(), memory };
         let off = dice.happens(0.2);
         Self {
             state: if off { State::Off } else { State::Running(old) },
@@ -170,6 +186,7 @@ impl Machine {
             next: None,
             disk,
             memory_mib: around.hardware.memory_mib,
+            open,
             wrong_password,
             seed,
             boots: 1,
@@ -255,7 +272,12 @@ impl Machine {
 
     /// Whether the service may log in.
     pub(super) fn admits_us(&self) -> bool {
-        matches!(&self.state, State::Running(System::Deployment(memory)) if memory.admits_us)
+        let State::Running(System::Deployment(memory) | System::Installed { memory, .. }) =
+            &self.state
+        else {
+            return false;
+        };
+        memory.admits_us
     }
 
     /// The deployment system runs, however it came there.
@@ -334,7 +356,16 @@ impl Machine {
                 self.stop();
                 self.kernel_of(at, partition, &files, &params, around);
             }
-            Work::On | Work::Leave { .. } | Work::Halt { .. } | Work::Kexec { .. } => {}
+            Work::KexecDeployment { boot, params } if mine(boot) => {
+                self.stop();
+                self.boots += 1;
+                self.start_deployment(at, &params, around);
+            }
+            Work::On
+            | Work::Leave { .. }
+            | Work::Halt { .. }
+            | Work::Kexec { .. }
+            | Work::KexecDeployment { .. } => {}
             Work::Errand { boot, errand, image } => {
                 let answer =
                     if mine(boot) { self.errand(at, &errand, image) } else { Answer::Gone };
@@ -351,43 +382,4 @@ impl Machine {
         self.state = State::Off;
         self.next = None;
     }
-}
-
-/// The partition with the system that a machine has at the beginning.
-const OLD_ROOT: u32 = 3;
-/// The digest of its image.
-const OLD_DIGEST: &str = "an older image";
-
-/// A disk with the system of before.
-fn factory_disk(mut disk: Disk, firmware: Firmware) -> Disk {
-    let kind = match firmware {
-        Firmware::Bios => PartitionKind::BiosBoot,
-        Firmware::Uefi => PartitionKind::Efi,
-    };
-    let partition = |mib, kind| Partition { mib, kind, content: Content::Blank, loader: None };
-    disk.partitions.insert(1, partition(128, kind));
-    disk.partitions.insert(OLD_ROOT, partition(disk.mib.saturating_sub(130), PartitionKind::Data));
-    let image = Image { digest: OLD_DIGEST.to_owned(), mib: 0, unpacked_mib: 0, files: None };
-    let tree = Tree { synced: true, ..Tree::new(Arc::new(image)) };
-    disk.format(OLD_ROOT, "ext4", Some(tree));
-    let id = disk.filesystem(OLD_ROOT).map_or(0, |filesystem: &mut Filesystem| filesystem.id);
-    let grub = Grub { filesystem: id, kernel: "/vmlinuz".into(), initrd: "/initrd".into() };
-    install(&mut disk, OLD_ROOT, &grub, firmware);
-    disk
-}
-
-/// Puts a loader where firmware and `chain.c32` look for it; fails where there is no place.
-fn install(disk: &mut Disk, root: u32, grub: &Grub, firmware: Firmware) -> bool {
-    let efi = disk.partitions.values_mut().find(|one| one.kind == PartitionKind::Efi);
-    match (firmware, efi) {
-        (Firmware::Uefi, None) => return false,
-        (Firmware::Uefi, Some(efi)) => efi.loader = Some(grub.clone()),
-        (Firmware::Bios, _) => {
-            disk.sector = Some(grub.clone());
-            if let Some(partition) = disk.partitions.get_mut(&root) {
-                partition.loader = Some(grub.clone());
-            }
-        }
-    }
-    true
 }

@@ -102,7 +102,7 @@ fn image() -> Image {
 fn errands() -> Vec<Errand> {
     let text = str::to_owned;
     let partition = || text("/dev/sda3");
-    let variables = vec![
+    let variables = [
         ("KADEPLOY_BLOCK_DEVICE", text("/dev/sda")),
         ("KADEPLOY_DEPLOY_PART_NUM", text("3")),
         ("KADEPLOY_SWAP_PART_NUM", text("2")),
@@ -111,6 +111,7 @@ fn errands() -> Vec<Errand> {
         ("KADEPLOY_ENV_INITRD", text("/initrd.img")),
         ("KADEPLOY_ENV_EXTRACTION_DIR", text("/mnt/dest")),
     ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
     let (directory, options) = (text("/mnt/dest"), String::new());
     vec![
         Errand::Partition(variables.clone()),
@@ -214,6 +215,9 @@ fn kexec_starts_the_kernel_of_the_image_and_only_with_its_root() {
             kernel: kernel.into(),
             initrd: "/initrd.img".into(),
             params: format!("root={root} ro"),
+            root_device: None,
+            mounted: true,
+            script: None,
         };
         assert_eq!(bench.errand(&kexec("/vmlinux")).0, 1);
         assert_eq!(bench.errand(&kexec("/vmlinuz")).0, 0);

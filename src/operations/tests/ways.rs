@@ -1,0 +1,196 @@
+//! Every way through a macro-step, on machines that boot what they are told.
+
+use super::*;
+use crate::platform::sim::Hardware;
+
+/// Machines whose own systems let the service in.
+fn open_machines(seed: u64) -> Scenario {
+    let hardware = Hardware { open: true, ..Hardware::default() };
+    Scenario { hardware, ..Scenario::new(seed, 3) }
+}
+
+/// The request's steps.
+fn steps(first: &str, second: &str, third: &str) -> Value {
+    let one = |name: &str| json!([{"name": name, "timeout": 3000}]);
+    json!({"automata": {"SetDeploymentMiniOS": one(first), "BroadcastEnv": one(second), "BootNewEnv": one(third)},
+        "verbose_level": 5})
+}
+
+/// All machines on and running a system of their own.
+async fn switched_on(bed: &Bed<'_>) {
+    for node in bed.stage.site.inventory.all() {
+        let order = bed.ports.power.act(
+            node,
+            crate::platform::PowerAction::On,
+            crate::platform::Level::Hard,
+            Duration::from_secs(60),
+        );
+        order.await.unwrap();
+    }
+    sleep(Duration::from_secs(600)).await;
+}
+
+async fn deployed(bed: &Bed<'_>, changes: Value, done: &[&str]) {
+    let wid = bed.deploy(changes).await;
+    let (ok, ko) = bed.ended(&wid).await;
+    let log = bed.log(&wid);
+    assert_eq!((ok.len(), ko.len()), (3, 0), "{log}\n{:?}", bed.state(&wid));
+    for step in done {
+        assert!(log.contains(&format!("  {step}\n")), "{step}: {log}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_the_production_system_straight_into_the_deployment_system() {
+    let scenario = open_machines(3);
+    let bed = Bed::new(&scenario).await;
+    switched_on(&bed).await;
+    let orders = bed.orders();
+    let wanted = steps("Kexec", "Tree", "Kexec");
+    deployed(&bed, wanted, &["send_deployment_kernel", "kexec", "create_partition_table"]).await;
+    assert_eq!(bed.orders(), orders, "no firmware was needed");
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    // Nobody wants it: both boots go through the firmware.
+    let mut wanted = steps("Kexec", "Kastafior", "Kexec");
+    wanted["disable_kexec"] = true.into();
+    let wid = bed.deploy(wanted).await;
+    assert_eq!(bed.ended(&wid).await.0, NODES, "{}", bed.log(&wid));
+    assert!(!bed.log(&wid).contains("  kexec\n"), "{}", bed.log(&wid));
+    assert!(bed.orders() != orders);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_system_of_a_file_server_and_steps_that_do_nothing() {
+    let scenario = Scenario::new(4, 3);
+    let bed = Bed::new(&scenario).await;
+    deployed(&bed, steps("Nfsroot", "Kascade", "HardReboot"), &["switch_pxe", "mount_deploy_part"])
+        .await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    deployed(&bed, steps("Dummy", "Dummy", "Dummy"), &["dummy"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_running_production_system_is_the_deployment_system() {
+    let scenario = open_machines(5);
+    let bed = Bed::with(&scenario, |config| {
+        let partitions = config.clusters[0].file.partitioning.partitions.as_mut().unwrap();
+        (partitions.prod, partitions.deploy) = (3, 5);
+    })
+    .await;
+    switched_on(&bed).await;
+    let wanted = steps("Prod", "Chain", "Classical");
+    deployed(&bed, wanted, &["check_nodes", "format_deploy_part"]).await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    // Now they run something else.
+    let wid = bed.deploy(steps("Prod", "Chain", "Classical")).await;
+    assert_eq!(bed.ended(&wid).await.1, NODES);
+    let why = bed.state(&wid)[NODES[0]].error.clone().unwrap();
+    assert!(
+        why.contains("check_nodes: Bad root partition: node-1.sim runs from \"/dev/sda5\""),
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_are_trusted_jump_and_the_others_boot() {
+    let scenario = open_machines(6);
+    let list = config::model::cluster::Trusted {
+        partition: Some("3".into()),
+        user: None,
+        envs: vec![config::model::cluster::TrustedEnv {
+            name: "debian".into(),
+            user: "anna".into(),
+        }],
+    };
+    let bed = Bed::with(&scenario, |config| {
+        config.clusters[0].file.trusted_deployment = Some(list);
+    })
+    .await;
+    let ways = |bed: &Bed<'_>| {
+        let mut wanted = steps("Trusted", "Chain", "Classical");
+        let second = json!({"name": "Untrusted", "timeout": 3000});
+        wanted["automata"]["SetDeploymentMiniOS"].as_array_mut().unwrap().push(second);
+        let _ = bed;
+        wanted
+    };
+    let first = bed.deploy(ways(&bed)).await;
+    assert_eq!(bed.ended(&first).await.0, NODES, "{}", bed.log(&first));
+    let log = bed.log(&first);
+    assert!(!log.contains("  send_deployment_kernel\n") && log.contains("  reboot\n"), "{log}");
+    let orders = bed.orders();
+    let second = bed.deploy(ways(&bed)).await;
+    assert_eq!(bed.ended(&second).await.0, NODES, "{}", bed.log(&second));
+    assert!(bed.log(&second).contains("  send_deployment_kernel\n"), "{}", bed.log(&second));
+    assert_eq!(bed.orders(), orders, "no firmware was needed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_environment_that_prepares_the_disk_itself() {
+    let scenario = Scenario::new(7, 3);
+    let bed = Bed::new(&scenario).await;
+    fs::write(bed.dir.path().join("pre.tgz"), "an archive").unwrap();
+    let archive = json!({"archive": format!("server://{}/pre.tgz", bed.dir.path().display()),
+        "compression": "gzip", "script": "prepare.sh /rambin"});
+    let environment = bed.environment(json!({"preinstall": archive}));
+    let wanted = json!({"environment": environment, "verbose_level": 5});
+    deployed(&bed, wanted, &["manage_admin_pre_install"]).await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    // The administrator's, where the environment has none.
+    let bed = Bed::with(&scenario, |config| {
+        let install = config::model::cluster::Install {
+            file: "/simulated/site.tgz".into(),
+            format: config::model::cluster::ArchiveFormat::Tgz,
+            script: "site.sh".into(),
+        };
+        config.clusters[0].file.preinstall.files = vec![install.clone(), install];
+    })
+    .await;
+    let wanted = steps("UntrustedCustomPreInstall", "Chain", "Classical");
+    deployed(&bed, wanted, &["manage_admin_pre_install"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_that_are_stored_before_they_are_unpacked() {
+    let scenario = Scenario::new(8, 3);
+    let bed = Bed::with(&scenario, |config| {
+        config.clusters[0].file.localops.broadcastenv.decompress = false;
+    })
+    .await;
+    for kind in ["tar", "dd"] {
+        let image = json!({"file": bed.image(), "kind": kind, "compression": "gzip"});
+        let environment = bed.environment(json!({"image": image}));
+        let wanted = json!({"environment": environment, "verbose_level": 5});
+        deployed(&bed, wanted, &["send_environment", "decompress_environment"]).await;
+        assert!(NODES.iter().all(|node| bed.runs_the_image(node)), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fsarchiver_images_of_one_partition_and_of_several() {
+    let scenario = Scenario::new(9, 3);
+    let bed = Bed::new(&scenario).await;
+    let image = json!({"file": bed.image(), "kind": "fsa", "compression": 3});
+    let environment = bed.environment(json!({"image": image}));
+    let wanted = json!({"environment": environment, "verbose_level": 5});
+    deployed(&bed, wanted, &["decompress_environment", "mount_deploy_part"]).await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    let parts = json!([{"id": 0, "device": "/dev/sda3"}, {"id": 1, "device": "/dev/sda4"}]);
+    let environment = bed.environment(json!({
+        "image": image, "multipart": true, "options": {"partitions": parts},
+        "boot": {"kernel": "/vmlinuz", "initrd": "/initrd.img", "block_device": "/dev/sda", "partition": 3},
+    }));
+    let wanted =
+        json!({"environment": environment, "reformat_tmp_partition": "ext4", "verbose_level": 5});
+    let wid = bed.deploy(wanted).await;
+    assert_eq!(bed.ended(&wid).await.0, NODES, "{}", bed.log(&wid));
+    let log = bed.log(&wid);
+    for step in ["format_tmp_part", "format_swap_part", "format_deploy_part"] {
+        assert!(
+            log.contains(&format!("Bypassing the step SetDeploymentEnvUntrusted-{step}")),
+            "{log}"
+        );
+    }
+    let layout = bed.stage.world.layout(NODES[0]);
+    let images = layout.iter().filter(|line| line.ends_with(" image")).count();
+    assert_eq!(images, 2, "{layout:?}");
+}
