@@ -15,7 +15,7 @@ use std::{
     pin::Pin,
     sync::{Arc, LazyLock},
 };
-use warp::http::Method;
+use warp::{http::Method, hyper::body::Body as _};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ fn of_operation(kind: Kind) -> Vec<Route> {
 
 /// Answers one request.
 pub(super) async fn answer(api: Arc<Api>, raw: Raw) -> warp::reply::Response {
-    let headers = raw.headers.clone();
+    let (headers, peer) = (raw.headers.clone(), raw.peer.ip());
     let (method, path) = (raw.method.clone(), raw.path.clone());
     let response = match dispatch(Arc::clone(&api), raw).await {
         Ok(reply) => reply.into_response(&headers),
@@ -137,7 +137,9 @@ pub(super) async fn answer(api: Arc<Api>, raw: Raw) -> warp::reply::Response {
     };
     let status = response.status().as_u16();
     api.operations.means().stream.metrics().request(status);
-    tracing::debug!(%method, path, status, "answered");
+    // Streams have no length.
+    let bytes = response.body().size_hint().exact();
+    tracing::debug!(%peer, %method, path, status, bytes, "answered");
     response
 }
 

@@ -11,11 +11,12 @@
 //! * `export` – the file server that hands local files to the services
 //! * `description`, `choices` – environments, and options that several programs share
 //! * `workflow` – an operation, from the request to the files about its end
-//! * one file for each program
+//! * one file for each program; `daemon` is `kadeploy3d`, the service
 
 mod channels;
 mod choices;
 mod console;
+mod daemon;
 mod deploy;
 mod description;
 mod env;
@@ -46,18 +47,23 @@ use std::{ffi::OsStr, path::Path, process::ExitCode};
 pub enum Called {
     /// A program that talks to services.
     Client(Program),
+    /// `kadeploy3d`, a service itself.
+    Daemon,
 }
 
 impl Called {
     /// What was called as `zeroth`, if it is one of the old programs.
     pub fn by(zeroth: &OsStr) -> Option<Self> {
         let name = Path::new(zeroth).file_name()?.to_str()?;
+        if name == daemon::NAME {
+            return Some(Self::Daemon);
+        }
         Program::ALL.into_iter().find(|program| program.name() == name).map(Self::Client)
     }
 
     /// Every name that means something.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        Program::ALL.into_iter().map(Program::name)
+        Program::ALL.into_iter().map(Program::name).chain([daemon::NAME])
     }
 
     /// Runs it with the words after its name. To be called before the process has opened
@@ -65,6 +71,7 @@ impl Called {
     pub fn run(self, words: Vec<String>) -> ExitCode {
         match self {
             Self::Client(program) => program.run(words),
+            Self::Daemon => daemon::run(&words),
         }
     }
 }
@@ -198,6 +205,7 @@ mod tests {
         let by = |name: &str| Called::by(OsStr::new(name));
         assert_eq!(by("/usr/bin/kadeploy3"), Some(Called::Client(Program::Deploy)));
         assert_eq!(by("kapower3"), Some(Called::Client(Program::Power)));
+        assert_eq!(by("kadeploy3d"), Some(Called::Daemon));
         assert_eq!(by("kadence"), None);
     }
 

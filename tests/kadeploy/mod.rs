@@ -5,6 +5,7 @@
 
 mod common;
 mod console;
+mod daemon;
 mod deploy;
 mod environments;
 mod errors;

@@ -55,9 +55,9 @@ impl Place {
         }
         place.write("client.conf", &text);
         fs::create_dir(place.path("bin")).unwrap();
-        for program in kadence::kadeploy::Program::ALL {
+        for program in kadence::kadeploy::Called::names() {
             let kadence = assert_cmd::cargo::cargo_bin!("kadence");
-            std::os::unix::fs::symlink(kadence, place.path("bin").join(program.name())).unwrap();
+            std::os::unix::fs::symlink(kadence, place.path("bin").join(program)).unwrap();
         }
         place
     }
