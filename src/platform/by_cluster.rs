@@ -83,6 +83,21 @@ impl Power for ByCluster {
     ) -> Result<(), PowerError> {
         self.of(node).power.act(node, action, level, deadline).await
     }
+
+    fn group(&self, node: &Node, action: PowerAction, level: Level) -> Option<Vec<String>> {
+        self.of(node).power.group(node, action, level)
+    }
+
+    async fn act_on_group(
+        &self,
+        nodes: &[Arc<Node>],
+        action: PowerAction,
+        level: Level,
+        deadline: Duration,
+    ) -> Result<(), PowerError> {
+        let ports = nodes.first().map_or(&self.other, |node| self.of(node));
+        ports.power.act_on_group(nodes, action, level, deadline).await
+    }
 }
 
 #[async_trait::async_trait]

@@ -1,7 +1,7 @@
 //! The power port.
 
 use crate::nodes::Node;
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How much force an action uses: `soft` asks the system, `hard` the BMC,
 /// `very_hard` whatever is behind it. Order is the order of escalation.
@@ -43,7 +43,9 @@ impl fmt::Display for Level {
 }
 
 /// What is wanted of a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PowerAction {
     /// Be on; nothing happens to a machine that is.
@@ -154,4 +156,21 @@ pub trait Power: Send + Sync + 'static {
         level: Level,
         deadline: Duration,
     ) -> Result<(), PowerError>;
+
+    /// The names of the nodes that one command serves together with `node`, itself among
+    /// them, where the site has such a command.
+    fn group(&self, _node: &Node, _action: PowerAction, _level: Level) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Does `action` on all nodes of a [group](Self::group) by its command. It is believed.
+    async fn act_on_group(
+        &self,
+        _nodes: &[Arc<Node>],
+        action: PowerAction,
+        level: Level,
+        _deadline: Duration,
+    ) -> Result<(), PowerError> {
+        Err(PowerError::NotProvided { action: action.to_string(), level })
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{
     nodes::{Bmc, BmcDriver, Firmware, Inventory, Node},
     platform::{
-        Level,
+        Level, PowerAction,
         real::power::{CommandTable, Commands},
     },
 };
@@ -90,21 +90,36 @@ pub(super) fn commands(config: &Config) -> CommandTable {
     Arc::new(move |node: &Node| Arc::clone(table.get(&node.name).unwrap_or(&none)))
 }
 
+fn of(level: remoteops::Level) -> Level {
+    match level {
+        remoteops::Level::Soft => Level::Soft,
+        remoteops::Level::Hard => Level::Hard,
+        remoteops::Level::VeryHard => Level::VeryHard,
+    }
+}
+
 fn table(written: &remoteops::RemoteOps) -> Commands {
     let levels = |action| {
         let level = |level| {
             let text = written.command(action, level)?.text.clone();
-            let level = match level {
-                remoteops::Level::Soft => Level::Soft,
-                remoteops::Level::Hard => Level::Hard,
-                remoteops::Level::VeryHard => Level::VeryHard,
-            };
-            Some((level, text))
+            Some((of(level), text))
         };
         remoteops::Level::ALL.into_iter().filter_map(level).collect()
     };
     let status = written.command(RemoteAction::PowerStatus, remoteops::Level::Soft);
+    let actions = [
+        (RemoteAction::Reboot, PowerAction::Reboot),
+        (RemoteAction::PowerOn, PowerAction::On),
+        (RemoteAction::PowerOff, PowerAction::Off),
+    ];
+    let grouped = |(written_action, action)| {
+        remoteops::Level::ALL.into_iter().filter_map(move |level| {
+            let command = written.command(written_action, level)?;
+            (!command.groups.is_empty()).then(|| ((action, of(level)), command.groups.clone()))
+        })
+    };
     Commands {
+        groups: actions.into_iter().flat_map(grouped).collect(),
         reboot: levels(RemoteAction::Reboot),
         power_on: levels(RemoteAction::PowerOn),
         power_off: levels(RemoteAction::PowerOff),

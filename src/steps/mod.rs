@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `profile` | `switch_pxe` |
 //! | `power` | `reboot`, `reboot_from_deploy_env`, `power` |
+//! | `together` | orders that one command gives to several nodes |
 //! | `wait` | `wait_reboot` |
 //! | `disk` | partition table, formatting, mounting |
 //! | `image` | `send_environment`, `check_kernel_files` |
@@ -47,6 +48,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod together;
 mod turns;
 mod undo;
 mod variables;

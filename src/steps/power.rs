@@ -5,7 +5,7 @@ use super::{
     gather::{Gather, each},
     ledger,
     recover::{self, Before},
-    remote,
+    remote, together,
 };
 use crate::{
     nodes::Node,
@@ -201,7 +201,7 @@ async fn note_reboot(run: &Run, cx: &Context, id: NodeId) -> Result<(), Reason> 
 }
 
 /// Why an order was not carried out.
-enum Refusal {
+pub(super) enum Refusal {
     /// It could not be written down, and so was not given: no machine is to blame, and no other
     /// order goes out instead.
     Unwritten(Reason),
@@ -246,13 +246,22 @@ async fn escalate(
         }
         let text = format!("   * Performing a {level} {action} on {}", run.names(&now));
         run.journalist.message(3, text);
+        let groups = &together::groups(run, &now, action, level);
         let order = |id| async move {
             // Part of the order itself: a node that is slow to tell how it is holds nobody.
             let begins = first[&id] == level && !starts[&id].goes_on;
-            let given = async {
+            let noted = async {
                 if begins && action == PowerAction::Reboot {
                     note_reboot(run, cx, id).await.map_err(Refusal::Unwritten)?;
                 }
+                Ok(())
+            };
+            let given = async {
+                let noted = noted.await;
+                if let Some(group) = groups.get(&id) {
+                    return group.act(run, id, noted, (action, level)).await;
+                }
+                noted?;
                 act(run, id, action, level).await
             };
             given.await.map_err(|refusal| {
@@ -343,6 +352,6 @@ async fn start(run: &Run, node: &Node, level: Level) -> Result<(), PowerError> {
     run.ports.power.act(node, Reboot, level, limit(Reboot, level)).await
 }
 
-fn limit(action: PowerAction, level: Level) -> Duration {
+pub(super) fn limit(action: PowerAction, level: Level) -> Duration {
     if (action, level) == (PowerAction::Reboot, Level::Soft) { SOFT_LIMIT } else { ORDER_LIMIT }
 }

@@ -67,7 +67,18 @@ impl Turns {
     /// # Errors
     /// Another order is not over in time.
     pub(super) async fn take(&self, node: &Node) -> Result<Turn<'_>, PowerError> {
-        let names = names(node);
+        self.take_all(names(node)).await
+    }
+
+    /// Waits for the turn of `node` alone: nodes of one BMC get an order together.
+    ///
+    /// # Errors
+    /// Another order is not over in time.
+    pub(super) async fn take_node(&self, node: &Node) -> Result<Turn<'_>, PowerError> {
+        self.take_all(vec![node.name.clone()]).await
+    }
+
+    async fn take_all(&self, names: Vec<String>) -> Result<Turn<'_>, PowerError> {
         let mut held = Vec::with_capacity(names.len());
         // The node first, everywhere: nobody waits for one who waits for him.
         for name in &names {

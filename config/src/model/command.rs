@@ -52,7 +52,7 @@ impl Value for NodeCommands {
             };
             let checked = apply(Check::Command, &entry.value, cx);
             if let Some(text) = checked.and_then(|at| cx.text(&at).map(str::to_owned)) {
-                commands.0.insert((*action, *level), Command { text, group: None });
+                commands.0.insert((*action, *level), Command { text, groups: Vec::new() });
             }
         }
         Some(Self(commands))

@@ -4,8 +4,13 @@ use crate::check::{Check, apply};
 use crate::key::{Shape, mandatory, optional};
 use crate::macros::{choice, section};
 use crate::read::{Reader, Value, nearest, one_of};
+use crate::substitute::is_name;
 use crate::tree::{Data, Located};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 choice! {
     /// How much force a command uses, weakest first: the order of escalation.
@@ -56,8 +61,8 @@ impl RemoteAction {
 pub struct Command {
     /// What the shell is given, `DEFAULT_CONNECTOR` expanded, `HOSTNAME_...` not.
     pub text: String,
-    /// File of the groups of nodes that one command serves. Not yet in effect.
-    pub group: Option<PathBuf>,
+    /// Names of the nodes that it serves together; nodes that are in none it serves alone.
+    pub groups: Vec<Vec<String>>,
 }
 
 /// Commands by action and level.
@@ -107,10 +112,12 @@ section! {
     struct NamedCommand {
         /// One of `level_name`.
         name: String => mandatory(),
-        /// The command. `DEFAULT_CONNECTOR`, `HOSTNAME_FQDN` and `HOSTNAME_SHORT` are replaced.
+        /// The command. `DEFAULT_CONNECTOR`, `HOSTNAME_FQDN` and `HOSTNAME_SHORT` are replaced;
+        /// with `group` also `GROUP_FQDN` and `GROUP_SHORT`, by names joined with commas.
         cmd: String => mandatory().check(Check::Command),
-        /// File with one group of nodes per line that one command serves.
-        group: Option<PathBuf> => optional().check(Check::File).later(),
+        /// File with one group of nodes per line, their names joined with commas: one command
+        /// serves them together, and only when all of them take part.
+        group: Option<PathBuf> => optional().check(Check::File),
     }
 }
 
@@ -132,12 +139,37 @@ impl Value for CommandKeys {
             apply(Check::Command, at, cx)?;
             return Some(Self {
                 level: None,
-                command: Command { text: text.clone(), group: None },
+                command: Command { text: text.clone(), groups: Vec::new() },
             });
         }
         let NamedCommand { name, cmd, group } = NamedCommand::read(at, cx)?;
-        Some(Self { level: Some(name), command: Command { text: cmd, group } })
+        let groups = match group {
+            Some(file) => groups(&file, at, cx)?,
+            None => Vec::new(),
+        };
+        Some(Self { level: Some(name), command: Command { text: cmd, groups } })
     }
+}
+
+/// The groups of a file; their names go into commands.
+fn groups(file: &Path, at: &Located, cx: &mut Reader<'_>) -> Option<Vec<Vec<String>>> {
+    let at = at.get("group").unwrap_or(at);
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            cx.mistake(at, format!("{}: {error}", file.display()), "a file that can be read");
+            return None;
+        }
+    };
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let groups: Vec<Vec<String>> =
+        lines.map(|line| line.split(',').map(|name| name.trim().to_owned()).collect()).collect();
+    if let Some(bad) = groups.iter().flatten().find(|name| !is_name(name)) {
+        cx.mistake(at, format!("the name {bad:?} in {}", file.display()), "names of nodes");
+        return None;
+    }
+    Some(groups)
 }
 
 impl Value for RemoteOps {

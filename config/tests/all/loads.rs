@@ -80,6 +80,20 @@ fn commands_by_position_and_by_names_of_the_site() {
 }
 
 #[test]
+fn commands_of_groups_of_nodes() {
+    let site = Site::new();
+    std::fs::write(site.path("etc/groups"), "# by chassis\nnode-1,node-2\n\nnode-3\n").unwrap();
+    let hard = "{name: hard, cmd: \"ipmi-on HOSTNAME_SHORT\"";
+    site.edit("alpha-cluster.conf", hard, &format!("{hard}, group: groups"));
+    let config = site.loaded().config;
+    let ops = &config.cluster("alpha").unwrap().remoteops;
+    let groups = &ops.command(RemoteAction::PowerOn, Level::Hard).unwrap().groups;
+    assert_eq!(groups, &[vec!["node-1", "node-2"], vec!["node-3"]]);
+    std::fs::write(site.path("etc/groups"), "node-1,$(reboot)\n").unwrap();
+    assert!(site.told().contains("the name \"$(reboot)\""), "{}", site.told());
+}
+
+#[test]
 fn a_site_of_our_own() {
     let site = Site::new();
     let server = r"

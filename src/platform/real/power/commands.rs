@@ -5,7 +5,7 @@ use crate::{
     nodes::Node,
     platform::{Level, PowerAction, PowerError, PowerState},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::process::Command;
 
 /// The commands of one node: shell text that is run on the server, in which
@@ -20,12 +20,23 @@ pub struct Commands {
     pub power_off: BTreeMap<Level, String>,
     /// Tell whether the node has power.
     pub power_status: Option<String>,
+    /// Names of the nodes that one command serves together.
+    pub groups: BTreeMap<(PowerAction, Level), Vec<Vec<String>>>,
 }
 
 impl Commands {
     /// These, where `node` (a node's own commands) does not have its own.
     #[must_use]
     pub fn overridden_by(mut self, node: Self) -> Self {
+        // A command of its own serves the node alone.
+        let own = [
+            (PowerAction::Reboot, &node.reboot),
+            (PowerAction::On, &node.power_on),
+            (PowerAction::Off, &node.power_off),
+        ];
+        for (action, levels) in own {
+            self.groups.retain(|(known, level), _| *known != action || !levels.contains_key(level));
+        }
         self.reboot.extend(node.reboot);
         self.power_on.extend(node.power_on);
         self.power_off.extend(node.power_off);
@@ -68,6 +79,24 @@ pub(super) async fn run(
     }
 }
 
+/// The same for all of `nodes` at once: `GROUP_FQDN` and `GROUP_SHORT` stand for their names.
+pub(super) async fn run_on_group(
+    template: &str,
+    nodes: &[Arc<Node>],
+    deadline: Duration,
+) -> Result<String, PowerError> {
+    let Some(first) = nodes.first() else { return Ok(String::new()) };
+    if let Some(bad) = nodes.iter().find(|node| !is_host_name(&node.name)) {
+        // Told as for a node alone.
+        fill(template, bad)?;
+    }
+    let join = |names: Vec<&str>| names.join(",");
+    let template = template
+        .replace("GROUP_FQDN", &join(nodes.iter().map(|node| node.name.as_str()).collect()))
+        .replace("GROUP_SHORT", &join(nodes.iter().map(|node| node.short()).collect()));
+    run(&template, first, deadline).await
+}
+
 /// Puts the names of `node` into `template`; refuses names that a shell could take
 /// for anything but a name.
 fn fill(template: &str, node: &Node) -> Result<String, PowerError> {
@@ -77,7 +106,11 @@ fn fill(template: &str, node: &Node) -> Result<String, PowerError> {
             node.name
         )));
     }
-    Ok(template.replace("HOSTNAME_FQDN", &node.name).replace("HOSTNAME_SHORT", node.short()))
+    // One that is in no group is a group of its own.
+    let names = ["HOSTNAME_FQDN", "GROUP_FQDN"].iter();
+    let filled = names.fold(template.to_owned(), |text, place| text.replace(place, &node.name));
+    let names = ["HOSTNAME_SHORT", "GROUP_SHORT"].iter();
+    Ok(names.fold(filled, |text, place| text.replace(place, node.short())))
 }
 
 /// Letters, digits, hyphens, in labels of 1 to 63 that begin and end with a letter or

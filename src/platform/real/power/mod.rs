@@ -273,6 +273,26 @@ impl Power for RealPower {
     ) -> Result<(), PowerError> {
         self.act_somehow(node, action, level, deadline.min(FOREVER)).await
     }
+
+    fn group(&self, node: &Node, action: PowerAction, level: Level) -> Option<Vec<String>> {
+        let commands = (self.commands)(node);
+        let groups = commands.groups.get(&(action, level))?;
+        let ours = |name: &String| *name == node.name || name == node.short();
+        groups.iter().find(|group| group.iter().any(ours)).cloned()
+    }
+
+    async fn act_on_group(
+        &self,
+        nodes: &[Arc<Node>],
+        action: PowerAction,
+        level: Level,
+        deadline: Duration,
+    ) -> Result<(), PowerError> {
+        let commands = nodes.first().map(|node| (self.commands)(node));
+        let template = commands.as_ref().and_then(|commands| commands.get(action, level));
+        let template = template.ok_or_else(|| not_provided(action, level))?;
+        commands::run_on_group(template, nodes, deadline.min(FOREVER)).await.map(drop)
+    }
 }
 
 /// What `action` leaves a machine as; `None` where that tells nothing.
