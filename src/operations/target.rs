@@ -27,7 +27,8 @@ pub(super) fn target(
     let asked = request.block_device.as_deref().filter(|device| !device.is_empty());
     let device = disk(cluster, own.map(|(disk, _)| disk).or(asked))?;
     let partition = request.deploy_partition.as_deref().filter(|number| !number.is_empty());
-    let whole_disk = own.is_none() && asked.is_some() && request.deploy_partition.is_none();
+    // Old clients send an empty partition where none was named.
+    let whole_disk = own.is_none() && asked.is_some() && partition.is_none();
     let (device, (partition, number)) = match (own, partition) {
         (Some((_, number)), _) => (device.clone(), (Target::partition_of(&device, number), number)),
         (None, Some(text)) => named_partition(cluster, &device, text)?,

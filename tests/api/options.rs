@@ -123,6 +123,12 @@ async fn options_that_cannot_be_are_refused_and_nothing_changes() {
         (13, json!({"reformat_tmp_partition": "zfs"}), "'zfs' is not supported", "ext2, ext4"),
         (13, json!({"block_device": "/dev/sdb"}), "Only a 'dd' image", "deploy_partition"),
         (
+            13,
+            json!({"block_device": "/dev/sdb", "deploy_partition": ""}),
+            "Only a 'dd' image",
+            "deploy_partition",
+        ),
+        (
             12,
             json!({"block_device": "/dev/sdb", "environment": dd}),
             "You must specify the partition to boot on",
