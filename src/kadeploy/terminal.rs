@@ -2,7 +2,8 @@
 
 use rustix::{
     fd::AsFd,
-    termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr},
+    process::getpgrp,
+    termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr},
 };
 use std::{
     env,
@@ -71,10 +72,17 @@ impl Drop for Changed {
     }
 }
 
+/// Whether keys come to this process. One in the background that reads from its terminal is stopped.
+fn is_in_front() -> bool {
+    let terminal = stdin();
+    let front = tcgetpgrp(&terminal);
+    terminal.is_terminal() && front.is_ok_and(|group| group == getpgrp())
+}
+
 /// How often Enter was pressed. Nobody presses it where standard input is no terminal.
 pub(super) fn presses() -> watch::Receiver<u64> {
     let (sender, presses) = watch::channel(0);
-    if stdin().is_terminal() {
+    if is_in_front() {
         // A thread of its own: a read of standard input cannot be taken back.
         std::thread::spawn(move || {
             for _ in stdin().lines().map_while(Result::ok) {

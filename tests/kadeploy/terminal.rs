@@ -24,8 +24,14 @@ pub(super) fn at_a_terminal(place: &Place, words: &str) -> Child {
     let command = place.command(words);
     let mut line = format!("exec {}", command.get_program().to_str().unwrap());
     command.get_args().for_each(|word| line += &format!(" {}", word.to_str().unwrap()));
+    line_at_a_terminal(place, &line)
+}
+
+/// A line of a shell at a terminal.
+fn line_at_a_terminal(place: &Place, line: &str) -> Child {
+    let command = place.command("kapower3");
     let mut script = Command::new("script");
-    script.args(["-qefc", &line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "dumb");
+    script.args(["-qefc", line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "dumb");
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => script.env(name, value),
@@ -85,6 +91,19 @@ fn enter_shows_where_the_nodes_are() {
     assert_eq!(code, Some(0), "{text}");
     let shown = format!("---\nPower operation status (1s):\n[On-power] ~3s (**)\n  {NODE}\n---\n");
     assert!(text.contains(&shown), "{text}");
+}
+
+#[test]
+fn in_the_background_no_key_is_waited_for() {
+    let (stub, place) = begun();
+    let polls = vec![running(), ended(&[NODE], &[])];
+    let operation = Operation { polls, logs: vec![""], ..Operation::default() };
+    stub.operation("PUT /power/", "P-1", &operation);
+    // A process that is stopped by its terminal would never end.
+    let line = "exec bash -mc 'kapower3 --on -m node-1 & wait $!'";
+    let (text, code) = end_of(line_at_a_terminal(&place, line));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("done\n"), "{text}");
 }
 
 #[test]
