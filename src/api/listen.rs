@@ -1,4 +1,4 @@
-//! Accepts connections, on loopback only.
+//! Accepts connections, in the clear or with TLS.
 
 use super::{
     Api,
@@ -6,7 +6,7 @@ use super::{
     request::{MOST_BODY, Raw, too_large},
     routes,
 };
-use crate::types::Problem;
+use crate::{access::Peer, types::Problem};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use hyper_util::{
@@ -15,7 +15,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use warp::{
     Filter,
@@ -37,16 +43,17 @@ const MOST_DISCARDED: u64 = 16 * MOST_BODY;
 /// How long open requests may take to end when the service stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// The address of the client.
-#[derive(Clone, Copy, Debug)]
-struct Peer(SocketAddr);
+/// How long a client may take to agree on the encryption.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Answers on `listener` until `stop`.
+/// Answers on `listener` until `stop`; only with `tls`, where it is given.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     api: Arc<Api>,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let port = listener.local_addr()?.port();
     let filter = filter(api);
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -58,15 +65,23 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             () = stop.cancelled() => break,
         };
-        let Ok((stream, peer, slot)) = accepted else { continue };
-        let with_peer = warp::any().map(move || Peer(peer)).and(filter.clone());
-        let service = TowerToHyperService::new(warp::service(with_peer.then(reply)));
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let Ok((stream, address, slot)) = accepted else { continue };
+        let (tls, filter, server) = (tls.clone(), filter.clone(), server.clone());
+        let watcher = graceful.watcher();
         connections.spawn(async move {
             let _slot = slot;
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection broke off");
+            let opened = open(stream, tls).await;
+            let Ok((stream, certificate)) = opened.inspect_err(|error| {
+                tracing::debug!(%address, %error, "no connection came about");
+            }) else {
+                return;
+            };
+            let peer = Peer { address, port, certificate };
+            let with_peer = warp::any().map(move || peer.clone()).and(filter);
+            let service = TowerToHyperService::new(warp::service(with_peer.then(reply)));
+            let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(%address, %error, "connection broke off");
             }
         });
     }
@@ -76,10 +91,27 @@ pub async fn serve(
     Ok(())
 }
 
+/// What a connection is read from and written to.
+trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
+
+/// The connection, and the certificate of the client if it has shown one.
+async fn open(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+) -> io::Result<(Box<dyn Line>, Option<Arc<[u8]>>)> {
+    let Some(tls) = tls else { return Ok((Box::new(stream), None)) };
+    let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let certificate = shown.map(|certificate| Arc::from(certificate.as_ref()));
+    Ok((Box::new(stream), certificate))
+}
+
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     match listener.accept().await {
         Ok((stream, peer)) => {
@@ -121,7 +153,7 @@ async fn reply(peer: Peer, parts: Parts) -> warp::reply::Response {
         Err(problem) => return refuse(&problem),
     };
     let path = path.as_str().to_owned();
-    routes::answer(api, Raw { method, path, query, headers, body, peer: peer.0 }).await
+    routes::answer(api, Raw { method, path, query, headers, body, peer }).await
 }
 
 /// The body, if its length is announced and not too large, and all of it arrives in time.

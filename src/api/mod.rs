@@ -3,8 +3,8 @@
 //! `routes` is the one table: every route with its method, its permission and
 //! its handler. A request is read by `request` (body and query merged, sizes
 //! bounded), finds its handler there, and leaves as a `reply`, errors too; the
-//! handlers themselves only decode, call and encode. `listen` accepts
-//! connections. `openapi` describes what is here; a test holds it to the table.
+//! handlers themselves only decode, call and encode. `yaml` writes what old
+//! clients print as it is. `listen` accepts connections, in the clear or with TLS. `openapi` describes what is here; a test holds it to the table.
 
 mod environments;
 mod listen;
@@ -14,16 +14,20 @@ mod operations;
 mod reload;
 mod reply;
 mod request;
+mod rights;
 mod routes;
 mod service;
 mod shape;
+mod stats;
+mod tokens;
+mod yaml;
 
 pub use listen::serve;
 pub use openapi::document;
 pub use reload::{Reload, ReloadRequests};
 pub use routes::{Permission, routes};
 
-use crate::operations::Operations;
+use crate::{access::Access, operations::Operations};
 
 /// What the handlers work with.
 pub struct Api {
@@ -31,4 +35,6 @@ pub struct Api {
     pub operations: Operations,
     /// Whoever loads the configuration anew.
     pub reload: Reload,
+    /// Who may ask.
+    pub access: Access,
 }

@@ -25,7 +25,11 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Probl
     }
     let mut known = nodes::infos(&*means.store).await?;
     let mut map = Map::new();
-    for node in chosen {
+    // Those that were used, by name; then the others, in the order of the site.
+    let (mut used, fresh): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|node| known.contains_key(&node.name));
+    used.sort_by(|a, b| a.name.cmp(&b.name));
+    for node in used.into_iter().chain(fresh) {
         let info = known.remove(&node.name);
         if named.is_empty() || info.is_some() {
             map.insert(node.name.clone(), serde_json::to_value(info).map_err(Problem::internal)?);
@@ -34,7 +38,7 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Probl
     if map.is_empty() {
         return Err(Problem::NotFound("none of these nodes was ever used".into()));
     }
-    Ok(Reply::Structure(Value::Object(map)))
+    Ok(Reply::plain(Value::Object(map)))
 }
 
 /// What became of one node.

@@ -4,7 +4,10 @@
 //! for words of the path, and a last segment "may be left out". The table says which paths
 //! there are in truth, and who may use them.
 
-use super::{environments, nodes, operations, reload, routes::Permission, routes::routes, service};
+use super::{
+    environments, nodes, operations, reload, rights, routes::Permission, routes::routes, service,
+    stats, tokens,
+};
 use crate::types::{Event, NodeInfo, NodeStatus, Poll};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -29,6 +32,15 @@ const OPTIONAL: &str = "May be left out";
         environments::list,
         environments::record,
         environments::remove,
+        environments::update,
+        environments::move_files,
+        rights::list,
+        rights::add,
+        rights::remove,
+        stats::list,
+        tokens::list,
+        tokens::create,
+        tokens::revoke,
         operations::deploy,
         operations::reboot,
         operations::power,
@@ -63,7 +75,7 @@ pub fn document() -> String {
     document["paths"] = Value::Object(paths);
     document["components"]["securitySchemes"] = json!({"user": {
         "type": "apiKey", "in": "header", "name": "X-Kadeploy-User",
-        "description": "The name of the user; only clients on the same machine are believed",
+        "description": "The name of the user, believed of the hosts that the configuration trusts. There are also HTTP Basic, client certificates, the ident protocol, and tokens (`Authorization: Bearer`).",
     }});
     // So that a change of the code changes no more of it than it must.
     document.sort_all_objects();
@@ -79,10 +91,12 @@ fn handler<'a>(handlers: &'a Value, method: &str, path: &str) -> Option<&'a Valu
         let fits = given
             .iter()
             .zip(&wanted)
-            .all(|(given, wanted)| given == wanted || ["{operation}", "{order}"].contains(wanted));
-        let optional = parameters(handler)
-            .any(|one| one["description"].as_str().is_some_and(|text| text.starts_with(OPTIONAL)));
-        fits && (given.len() == wanted.len() || (optional && given.len() + 1 == wanted.len()))
+            .all(|(given, wanted)| given == wanted || stands_for(wanted).contains(given));
+        let optional = parameters(handler).filter(|one| {
+            one["description"].as_str().is_some_and(|text| text.starts_with(OPTIONAL))
+        });
+        let most = given.len() + optional.count();
+        fits && (given.len()..=most).contains(&wanted.len())
     };
     let exact = handlers.get(path).and_then(|one| one.get(method));
     exact.or_else(|| {
@@ -90,6 +104,15 @@ fn handler<'a>(handlers: &'a Value, method: &str, path: &str) -> Option<&'a Valu
         all.filter_map(|(template, methods)| Some((template, methods.get(method)?)))
             .find_map(|(template, handler)| serves(template, handler).then_some(handler))
     })
+}
+
+/// The words of paths that a word of a description stands for.
+fn stands_for(word: &str) -> &'static [&'static str] {
+    match word {
+        "{operation}" => &["deployment", "reboot", "power"],
+        "{order}" => &["continue", "abort"],
+        _ => &[],
+    }
 }
 
 fn parameters(handler: &Value) -> impl Iterator<Item = &Value> {
@@ -113,6 +136,9 @@ fn described(mut handler: Value, method: &str, path: &str, permission: Permissio
     if permission == Permission::Owner {
         let text = "The operation is another user's";
         handler["responses"]["403"] = json!({"description": text});
+    }
+    if permission == Permission::Almighty {
+        handler["responses"]["403"] = json!({"description": "Only for administrators"});
     }
     handler
 }

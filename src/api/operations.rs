@@ -53,7 +53,7 @@ pub(super) async fn power_list_or_status(api: Arc<Api>, request: Request) -> Ans
 async fn create(api: Arc<Api>, request: &Request, wanted: Wanted) -> Answer {
     let asked = Asked { request: wanted, user: request.viewer.user.clone() };
     match api.operations.create(asked).await? {
-        Some(created) => Reply::of(&created),
+        Some(created) => Reply::fields(&created),
         None => Ok(Reply::Text(String::new())),
     }
 }
@@ -62,14 +62,14 @@ async fn create(api: Arc<Api>, request: &Request, wanted: Wanted) -> Answer {
 #[utoipa::path(get, path = "/{operation}", tag = "operations", params(("operation" = String, Path)),
     responses((status = 200, body = Vec<Poll>)))]
 pub(super) async fn list(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
-    Reply::of(&api.operations.list(kind, &request.viewer))
+    Reply::fields(&api.operations.list(kind, &request.viewer))
 }
 
 /// How an operation stands.
 #[utoipa::path(get, path = "/{operation}/{wid}", tag = "operations",
     params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = Poll)))]
 pub(super) async fn poll(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
-    Reply::of(&api.operations.poll(kind, request.segment(0), &request.viewer)?)
+    Reply::fields(&api.operations.poll(kind, request.segment(0), &request.viewer)?)
 }
 
 /// Messages, one a line, `time|text`: those this client has not read, or with `since` those
@@ -105,14 +105,14 @@ pub(super) async fn debugs(api: Arc<Api>, request: Request, kind: Kind) -> Answe
 #[utoipa::path(get, path = "/{operation}/{wid}/state", tag = "operations",
     params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = std::collections::BTreeMap<String, NodeStatus>)))]
 pub(super) async fn state(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
-    Reply::of(&api.operations.state(kind, request.segment(0), &request.viewer)?)
+    Reply::fields(&api.operations.state(kind, request.segment(0), &request.viewer)?)
 }
 
 /// Which nodes are in which step now.
 #[utoipa::path(get, path = "/{operation}/{wid}/status", tag = "operations",
     params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = StatusTree)))]
 pub(super) async fn status(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
-    Reply::of(&api.operations.status(kind, request.segment(0), &request.viewer)?)
+    Reply::fields(&api.operations.status(kind, request.segment(0), &request.viewer)?)
 }
 
 /// Nothing, or the error that broke the operation off, as an error response.
@@ -132,7 +132,7 @@ pub(super) async fn error(api: Arc<Api>, request: Request, kind: Kind) -> Answer
     responses((status = 200, description = "Done"), (status = 400, description = "14: no node waits")))]
 pub(super) async fn resume(api: Arc<Api>, request: Request, kind: Kind, go_on: bool) -> Answer {
     api.operations.resume(kind, request.segment(0), &request.viewer, go_on)?;
-    Reply::of(&json!({"wid": request.segment(0)}))
+    Reply::fields(&json!({"wid": request.segment(0)}))
 }
 
 /// Starts an operation that has ended anew, on the nodes that failed.
@@ -141,7 +141,7 @@ pub(super) async fn resume(api: Arc<Api>, request: Request, kind: Kind, go_on: b
     responses((status = 200, body = Created), (status = 400, description = "It has not ended, no node failed, or all are busy")))]
 pub(super) async fn retry(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
     match api.operations.retry(kind, request.segment(0), &request.viewer).await? {
-        Some(created) => Reply::of(&created),
+        Some(created) => Reply::fields(&created),
         None => Ok(Reply::Text(String::new())),
     }
 }
@@ -152,8 +152,15 @@ pub(super) async fn retry(api: Arc<Api>, request: Request, kind: Kind) -> Answer
     params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, description = "Its id")))]
 pub(super) async fn delete(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
     let wid = request.segment(0);
-    match api.operations.delete(kind, wid, &request.viewer).await {
-        Ok(()) => Reply::of(&json!({"wid": wid})),
+    let dry = request.dry_run();
+    let deleted = if dry {
+        api.operations.state(kind, wid, &request.viewer).map(drop)
+    } else {
+        api.operations.delete(kind, wid, &request.viewer).await
+    };
+    match deleted {
+        Ok(()) if dry => Ok(Reply::Text(String::new())),
+        Ok(()) => Reply::fields(&json!({"wid": wid})),
         // What old clients get for an operation that is not there (any more).
         Err(Problem::Application { code: Code::InvalidWorkflowId, .. }) => {
             Err(Problem::MethodNotAllowed("POST,PUT,GET,HEAD".into()))

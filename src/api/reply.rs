@@ -1,10 +1,13 @@
 //! What goes back, errors too.
 
+use super::yaml::{self, Keys};
 use crate::types::{Code, Problem};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 use serde_json::Value;
+use std::io::Write;
 use warp::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     hyper::body::Body as _,
@@ -17,7 +20,9 @@ pub(super) enum Reply {
     /// Text with the cursor of what follows it.
     Cursor(usize, String),
     /// A hash or a list: JSON, or YAML for those who want it.
-    Structure(Value),
+    Structure(Value, Keys),
+    /// Comma-separated values, compressed whatever the client says.
+    Csv(Vec<u8>),
     /// Anything else, with its content type.
     Raw(&'static str, String),
     /// A stream of events.
@@ -27,7 +32,18 @@ pub(super) enum Reply {
 impl Reply {
     /// A structure.
     pub(super) fn of(value: &impl Serialize) -> Result<Self, Problem> {
-        serde_json::to_value(value).map(Self::Structure).map_err(Problem::internal)
+        serde_json::to_value(value).map(Self::plain).map_err(Problem::internal)
+    }
+
+    /// A structure whose fields are symbols where it is written as YAML.
+    pub(super) fn fields(value: &impl Serialize) -> Result<Self, Problem> {
+        let value = serde_json::to_value(value).map_err(Problem::internal)?;
+        Ok(Self::Structure(value, Keys::Fields))
+    }
+
+    /// A structure whose keys are texts.
+    pub(super) fn plain(value: Value) -> Self {
+        Self::Structure(value, Keys::Plain)
     }
 
     /// The HTTP response. Everything but events has a length and must not be stored.
@@ -41,20 +57,57 @@ impl Reply {
                 response
             }
             Self::Raw(kind, text) => respond(kind, text),
-            Self::Structure(value) => match Format::wanted(wanted) {
-                Ok(Format::Json) => match serde_json::to_string_pretty(&value) {
-                    Ok(text) => respond("application/json; charset=\"UTF-8\"", text),
-                    Err(error) => refuse(&Problem::internal(error)),
-                },
-                Ok(Format::Yaml) => match serde_saphyr::to_string(&value) {
-                    Ok(text) => {
-                        respond("application/x-yaml; charset=\"UTF-8\"", format!("---\n{text}"))
-                    }
-                    Err(error) => refuse(&Problem::internal(error)),
-                },
-                Err(problem) => refuse(&problem),
-            },
+            Self::Csv(bytes) if !takes_gzip(wanted, true) => {
+                drop(bytes);
+                refuse(&Problem::NotAcceptable("Content-Encoding: gzip".into()))
+            }
+            Self::Csv(bytes) => compressed("text/csv", &bytes),
+            Self::Structure(value, keys) => structure(&value, keys, wanted),
         }
+    }
+}
+
+fn structure(value: &Value, keys: Keys, wanted: &HeaderMap) -> warp::reply::Response {
+    let (kind, text) = match Format::wanted(wanted) {
+        Ok(Format::Json) => match serde_json::to_string_pretty(value) {
+            Ok(text) => ("application/json; charset=\"UTF-8\"", text),
+            Err(error) => return refuse(&Problem::internal(error)),
+        },
+        Ok(Format::Yaml) => ("application/x-yaml; charset=\"UTF-8\"", yaml::document(value, keys)),
+        Err(problem) => return refuse(&problem),
+    };
+    if takes_gzip(wanted, false) { compressed(kind, text.as_bytes()) } else { respond(kind, text) }
+}
+
+/// Whether the client reads compressed answers; `unsaid` where it does not say it.
+fn takes_gzip(headers: &HeaderMap, unsaid: bool) -> bool {
+    let Some(accept) = headers.get(header::ACCEPT_ENCODING) else { return unsaid };
+    let accept = accept.to_str().unwrap_or_default().to_lowercase();
+    accept.split(',').any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        let named = matches!(parts.next(), Some("gzip" | "x-gzip" | "*"));
+        let refused = |part: &str| {
+            let weight =
+                part.strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+            weight.is_some_and(|weight| weight <= 0.0)
+        };
+        named && !parts.any(refused)
+    })
+}
+
+fn compressed(kind: &'static str, bytes: &[u8]) -> warp::reply::Response {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Into memory: neither can fail.
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    match written {
+        Ok(bytes) => {
+            let mut response = Response::new(Bytes::from(bytes).into());
+            finish(&mut response, kind);
+            let gzip = HeaderValue::from_static("gzip");
+            response.headers_mut().insert(header::CONTENT_ENCODING, gzip);
+            response
+        }
+        Err(error) => refuse(&Problem::internal(error)),
     }
 }
 
@@ -86,6 +139,8 @@ impl Format {
 fn respond(kind: &'static str, text: String) -> warp::reply::Response {
     let mut response = Response::new(Bytes::from(text).into());
     finish(&mut response, kind);
+    // Old clients find the header there, and nothing in it.
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(""));
     response
 }
 

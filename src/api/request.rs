@@ -2,26 +2,21 @@
 
 use super::shape;
 use crate::{
+    access::Peer,
     operations::Viewer,
     types::{Code, Problem},
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::net::SocketAddr;
 use warp::http::{HeaderMap, Method, header};
 
 /// Largest body.
 pub(super) const MOST_BODY: u64 = 1 << 20;
 
-/// Largest query.
-const MOST_QUERY: usize = 1 << 20;
-
-/// Longest path.
-const MOST_PATH: usize = 100_000;
-
-/// Header that names the user.
-const USER: &str = "x-kadeploy-user";
+/// Longest address, path and query: a little less than the HTTP library can hold, which ends
+/// longer ones itself, without a word.
+const MOST_ADDRESS: usize = 65_000;
 
 /// What a handler gets.
 pub(super) struct Request {
@@ -40,7 +35,7 @@ pub(super) struct Raw {
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
 }
 
 /// The answer to a body that is larger than [`MOST_BODY`].
@@ -54,23 +49,11 @@ impl Raw {
         if self.body.len() as u64 > MOST_BODY {
             return Err(too_large());
         }
-        if self.query.len() > MOST_QUERY || self.path.len() > MOST_PATH {
-            return Err(Problem::TooLarge("the address of the request is too long".into()));
+        if self.query.len() + self.path.len() > MOST_ADDRESS {
+            let text = format!("the address cannot be longer than {MOST_ADDRESS} characters");
+            return Err(Problem::TooLong(text));
         }
         Ok(())
-    }
-
-    /// Who asks. Only local peers are believed: see `listen`.
-    pub(super) fn viewer(&self, almighty: impl Fn(&str) -> bool) -> Result<Viewer, Problem> {
-        let user = self.headers.get(USER).and_then(|user| user.to_str().ok()).map(str::trim);
-        let user = user.filter(|user| !user.is_empty()).ok_or_else(|| {
-            Problem::Unauthorized(
-                "Authentication failed: no user specified in the X-Kadeploy-User HTTP header"
-                    .into(),
-            )
-        })?;
-        let almighty = almighty(user);
-        Ok(Viewer { user: user.to_owned(), from: self.peer.ip().to_string(), almighty })
     }
 
     /// Body and query.
@@ -149,6 +132,22 @@ impl Request {
     /// A field that holds a text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.fields.get(name).and_then(Value::as_str)
+    }
+
+    /// A field that holds texts, or one text. Error 4 if it holds anything else.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let wrong = || Problem::parameter(Code::InvalidOption, name, "should be an Array");
+        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(list)) => list.iter().map(text).collect(),
+            Some(one) => Ok(vec![text(one)?]),
+        }
+    }
+
+    /// Whether it is only to be checked.
+    pub(super) fn dry_run(&self) -> bool {
+        self.toggle("dry_run")
     }
 
     /// Whether a toggle is set.

@@ -4,9 +4,10 @@ use super::{
     Api, environments, nodes, operations, reload,
     reply::{Format, Reply, refuse},
     request::{Raw, Request},
-    service, shape,
+    rights, service, shape, stats, tokens,
 };
 use crate::{
+    access::Identity,
     operations::Viewer,
     types::{Kind, Problem},
 };
@@ -14,8 +15,12 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
-use warp::{http::Method, hyper::body::Body as _};
+use warp::{
+    http::{HeaderValue, Method, header},
+    hyper::body::Body as _,
+};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub enum Permission {
     User,
     /// The owner of the operation, or an almighty user.
     Owner,
+    /// Almighty users.
+    Almighty,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
@@ -62,7 +69,7 @@ where
 }
 
 fn table() -> Vec<Route> {
-    use Permission::{Anyone, User};
+    use Permission::{Almighty, Anyone, User};
     let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
     let mut table = vec![
         route(get.clone(), "/version", Anyone, service::version),
@@ -79,14 +86,38 @@ fn table() -> Vec<Route> {
         route(post.clone(), "/environments", User, environments::record),
         route(delete.clone(), "/environments/{user}/{name}", User, environments::remove),
         route(delete, "/environments/{user}/{name}/{version}", User, environments::remove),
+        route(put.clone(), "/environments", Almighty, environments::move_files),
+        route(put.clone(), "/environments/{user}", Almighty, environments::move_files),
+        route(put.clone(), "/environments/{user}/{name}", User, environments::update),
+        route(put.clone(), "/environments/{user}/{name}/{version}", User, environments::update),
         route(post.clone(), "/deployment", User, operations::deploy),
         route(post.clone(), "/reboot", User, operations::reboot),
         route(post, "/power", User, operations::power),
         route(put, "/power", User, operations::power),
         route(get, "/power", User, operations::power_list_or_status),
     ];
+    table.extend(of_people());
     table.extend([Kind::Deploy, Kind::Reboot, Kind::Power].into_iter().flat_map(of_operation));
     table
+}
+
+/// Rights, tokens, and what was done.
+fn of_people() -> Vec<Route> {
+    use Permission::{Almighty, User};
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    vec![
+        route(post.clone(), "/rights", Almighty, rights::add),
+        route(get.clone(), "/rights", Almighty, rights::list),
+        route(get.clone(), "/rights/{user}", Almighty, rights::list),
+        route(get.clone(), "/rights/{user}/{node}", Almighty, rights::list),
+        route(delete.clone(), "/rights/{user}", Almighty, rights::remove),
+        route(delete.clone(), "/rights/{user}/{node}", Almighty, rights::remove),
+        route(get.clone(), "/stats", User, stats::list),
+        route(get.clone(), "/stats/{operation}", User, stats::list),
+        route(get, "/tokens", User, tokens::list),
+        route(post, "/tokens", User, tokens::create),
+        route(delete, "/tokens/{id}", User, tokens::revoke),
+    ]
 }
 
 /// What every kind of operation has.
@@ -127,13 +158,25 @@ fn of_operation(kind: Kind) -> Vec<Route> {
     table
 }
 
+/// Longest time a request may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Paths of our own whose answers have one form, whatever the client takes: monitors and
+/// browsers ask for them.
+const ONE_FORM: [&str; 3] = ["/events", "/metrics", "/openapi.json"];
+
 /// Answers one request.
 pub(super) async fn answer(api: Arc<Api>, raw: Raw) -> warp::reply::Response {
-    let (headers, peer) = (raw.headers.clone(), raw.peer.ip());
+    let (headers, peer) = (raw.headers.clone(), raw.peer.address.ip());
     let (method, path) = (raw.method.clone(), raw.path.clone());
-    let response = match dispatch(Arc::clone(&api), raw).await {
+    let answered = tokio::time::timeout(LIMIT, dispatch(Arc::clone(&api), raw)).await;
+    let answered = answered.unwrap_or_else(|_| {
+        let text = format!("this took more than {} seconds", LIMIT.as_secs());
+        Err(Problem::Unavailable(text))
+    });
+    let response = match answered {
         Ok(reply) => reply.into_response(&headers),
-        Err(problem) => refuse(&problem),
+        Err(problem) => challenge(&api, &problem, refuse(&problem)),
     };
     let status = response.status().as_u16();
     api.operations.means().stream.metrics().request(status);
@@ -143,41 +186,75 @@ pub(super) async fn answer(api: Arc<Api>, raw: Raw) -> warp::reply::Response {
     response
 }
 
+/// How to say who one is, where that was not clear and passwords are taken.
+fn challenge(
+    api: &Api,
+    problem: &Problem,
+    mut response: warp::reply::Response,
+) -> warp::reply::Response {
+    let challenge = api.access.challenge().filter(|_| problem.status() == 401);
+    if let Some(value) = challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
 async fn dispatch(api: Arc<Api>, raw: Raw) -> Result<Reply, Problem> {
     raw.check()?;
+    let (route, segments) = find(&raw)?;
+    let changes = raw.method != Method::GET;
+    // Told before anything is looked at: it will not be done whoever asks for it.
+    if changes {
+        api.operations.accepting()?;
+    }
+    let viewer = match route.permission {
+        Permission::Anyone => {
+            Viewer { user: String::new(), from: raw.peer.address.ip().to_string(), almighty: false }
+        }
+        Permission::User | Permission::Owner | Permission::Almighty => viewer(&api, &raw).await?,
+    };
+    // Told before anything is done: the answer could not be given.
+    if !ONE_FORM.contains(&route.path.as_str()) {
+        Format::wanted(&raw.headers)?;
+    }
+    let fields = raw.fields()?;
+    (route.handler)(api, Request { segments, fields, viewer }).await
+}
+
+/// The route of a request and the segments it leaves open. 404 where there is none, 405 where
+/// there is one of another method.
+fn find(raw: &Raw) -> Result<(&'static Route, Vec<String>), Problem> {
     let given: Vec<&str> = raw.path.split('/').filter(|segment| !segment.is_empty()).collect();
     let mut allowed = Vec::new();
     for route in ROUTES.iter() {
         let Some(segments) = matches(&route.path, &given) else { continue };
-        if route.method != raw.method {
-            allowed.push(route.method.as_str());
-            continue;
+        if route.method == raw.method {
+            return Ok((route, segments));
         }
-        let viewer = match route.permission {
-            Permission::Anyone => {
-                Viewer { user: String::new(), from: raw.peer.ip().to_string(), almighty: false }
-            }
-            Permission::User | Permission::Owner => raw.viewer(|user| almighty(&api, user))?,
-        };
-        // Told before anything is done: the answer could not be given.
-        if raw.method != Method::GET || route.path == "/power" {
-            Format::wanted(&raw.headers)?;
-        }
-        if raw.method != Method::GET {
-            api.operations.writable()?;
-        }
-        let fields = raw.fields()?;
-        return (route.handler)(api, Request { segments, fields, viewer }).await;
+        allowed.push(route.method.as_str());
     }
-    if allowed.is_empty() {
-        Err(Problem::NotFound(raw.path))
+    // Environments are listed by query; of one by its path old clients know that it is not there.
+    let by_path = raw.method == Method::GET && given.first() == Some(&"environments");
+    if allowed.is_empty() || by_path {
+        Err(Problem::NotFound(raw.path.clone()))
     } else {
         Err(Problem::MethodNotAllowed(allowed.join(",")))
     }
 }
 
-fn almighty(api: &Api, user: &str) -> bool {
-    api.operations.means().site().config.server.rights.almighty().any(|one| one == user)
+/// Who asks. 403 where his token is not good for this.
+async fn viewer(api: &Api, raw: &Raw) -> Result<Viewer, Problem> {
+    let means = api.operations.means();
+    let Identity { user, scope } = api.access.user(&raw.peer, &raw.headers).await?;
+    let mut almighty = means.site().config.server.rights.almighty().any(|one| one == user);
+    if let Some(scope) = scope {
+        let starts = shape::query(&raw.query).contains_key("nodes") && raw.path.contains("power");
+        if !scope.admits(&raw.method, &raw.path, starts) {
+            return Err(Problem::Forbidden("this token is not good for that".into()));
+        }
+        almighty &= scope.is_admin();
+    }
+    Ok(Viewer { user, from: raw.peer.address.ip().to_string(), almighty })
 }
 
 /// The open segments, if `given` has the form of `path`.

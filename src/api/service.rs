@@ -1,6 +1,6 @@
 //! The service itself: what it is, what it offers, how it does.
 
-use super::{Api, document, reply::Reply, request::Request};
+use super::{Api, document, reply::Reply, request::Request, yaml::Keys};
 use crate::{
     operations::{Stream, Told, Viewer},
     types::{Event, Problem},
@@ -45,8 +45,9 @@ pub(super) async fn version(api: Arc<Api>, _: Request) -> Answer {
 
 /// What the names of the headers that tell the user start with.
 #[utoipa::path(get, path = "/auth_headers_prefix", tag = "service", responses((status = 200, body = String)))]
-pub(super) async fn headers_prefix(_: Arc<Api>, _: Request) -> Answer {
-    Ok(Reply::Text("X-Kadeploy-".into()))
+pub(super) async fn headers_prefix(api: Arc<Api>, _: Request) -> Answer {
+    let authentication = &api.operations.means().site().config.server.authentication;
+    Ok(Reply::Text(authentication.global.headers_prefix.clone()))
 }
 
 /// Ways of the macro-steps, filesystems and variables; and whether something may be changed:
@@ -69,13 +70,14 @@ pub(super) async fn info(api: Arc<Api>, _: Request) -> Answer {
     let filesystems: BTreeMap<_, _> = clusters()
         .map(|(name, cluster)| (name, cluster.boot.kernels.deploy.supported_fs.0.clone()))
         .collect();
-    Ok(Reply::Structure(json!({
+    let info = json!({
         "pxe": config.server.pxe.dhcp.method.to_string(),
         "automata": automata,
         "supported_fs": filesystems,
         "vars": VARIABLES,
         "damage": api.operations.means().damage.as_deref(),
-    })))
+    });
+    Ok(Reply::Structure(info, Keys::Outer))
 }
 
 /// Names of the clusters.

@@ -3,7 +3,13 @@
 use serde_json::{Map, Value};
 
 /// Fields that are true by being there, whatever their value.
-const TOGGLES: [&str; 10] = [
+const TOGGLES: [&str; 16] = [
+    "check_destructive",
+    "overwrite",
+    "toggle_destructive",
+    "update_image_checksum",
+    "update_postinstalls_checksum",
+    "update_preinstall_checksum",
     "force",
     "debug",
     "hook",
@@ -17,10 +23,11 @@ const TOGGLES: [&str; 10] = [
 ];
 
 /// Fields that hold a list even when they occur once.
-const LISTS: [&str; 2] = ["nodes", "fields"];
+const LISTS: [&str; 6] = ["nodes", "fields", "partitions", "sort", "step_retries", "scope"];
 
 /// Fields that hold a number.
-const NUMBERS: [&str; 3] = ["verbose_level", "since", "version"];
+const NUMBERS: [&str; 6] =
+    ["verbose_level", "since", "version", "limit", "min_retries", "boot_partition"];
 
 /// Reads `a=1&nodes=x&nodes=y`. A field that occurs several times is a list.
 pub(super) fn query(text: &str) -> Map<String, Value> {

@@ -17,16 +17,22 @@ mod operations;
 mod power;
 mod reboot;
 mod reload;
+mod rights;
 mod serve;
 mod simulate;
+mod stats;
 mod steps;
 mod store;
 mod table;
+mod token;
 
 pub(crate) use deploy::forced_steps;
 pub use failure::Failure;
 
-use crate::{client::Client, lab::cli::LabArgs};
+use crate::{
+    client::{Client, Door, Proof},
+    lab::cli::LabArgs,
+};
 use clap::{Args, Parser, Subcommand};
 use std::{
     path::PathBuf,
@@ -62,6 +68,21 @@ struct Global {
     /// Who you are [default: $USER, or the name you logged in with]
     #[arg(long, global = true, value_name = "NAME")]
     user: Option<String>,
+    /// Certificates that that of the service must be, or be signed by [default: the system's]
+    #[arg(long, global = true, env = "KADENCE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Do not look at the certificate of the service.
+    #[arg(long, global = true)]
+    insecure: bool,
+    /// A file with your password, if it is not in `KADENCE_PASSWORD`.
+    #[arg(long, global = true, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// A file with a token, if it is not in `KADENCE_TOKEN`.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "password_file")]
+    token_file: Option<PathBuf>,
+    /// What the headers begin with that tell who you are, where it is not X-Kadeploy-.
+    #[arg(long, global = true, env = "KADENCE_HEADERS_PREFIX", value_name = "PREFIX")]
+    headers_prefix: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,6 +119,12 @@ enum Verb {
     Retry(control::RetryArgs),
     /// Check the state of a service that does not run, or repair it.
     Store(store::StoreArgs),
+    /// Who may deploy where.
+    Rights(rights::RightsArgs),
+    /// What was done to the nodes: one row per node and operation.
+    Stats(stats::StatsArgs),
+    /// Secrets that stand for a user, for some things and some time.
+    Token(token::TokenArgs),
     /// Deploy simulated machines in virtual time, and check that all went as it must.
     Simulate(simulate::SimulateArgs),
     /// Make the names by which this program is Kadeploy's: kadeploy3, kareboot3 and the others.
@@ -161,6 +188,9 @@ impl Kadence {
             Verb::Continue(args) => args.run(&global.client()?).await,
             Verb::Abort(args) => args.run(&global.client()?).await,
             Verb::Retry(args) => args.run(&global.client()?).await,
+            Verb::Rights(args) => args.run(&global.client()?).await,
+            Verb::Stats(args) => args.run(&global.client()?).await,
+            Verb::Token(args) => args.run(&global.client()?).await,
         }
     }
 }
@@ -180,7 +210,31 @@ impl Global {
             self.user.clone().or_else(login).ok_or_else(|| {
                 Failure::usage("nobody knows who you are", "say it with --user NAME")
             })?;
-        Ok(Client::new(&self.server, &user)?)
+        let (ca, insecure, prefix) = (self.ca.clone(), self.insecure, self.headers_prefix.clone());
+        let door = Door { ca, insecure, proof: self.proof()?, prefix };
+        Ok(Client::new(&self.server, &user, door)?)
+    }
+
+    /// What proves who the user is: a file that was named, else the environment.
+    fn proof(&self) -> Result<Proof, Failure> {
+        let read = |file: &PathBuf| {
+            std::fs::read_to_string(file)
+                .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
+                .map_err(|error| {
+                    let text = format!("cannot read {}: {error}", file.display());
+                    Failure::usage(text, "name a file that you can read")
+                })
+        };
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(file) = &self.token_file {
+            return Ok(Proof::Token(read(file)?));
+        }
+        if let Some(file) = &self.password_file {
+            return Ok(Proof::Password(read(file)?));
+        }
+        let token = set("KADENCE_TOKEN").map(Proof::Token);
+        let proof = token.or_else(|| set("KADENCE_PASSWORD").map(Proof::Password));
+        Ok(proof.unwrap_or_default())
     }
 }
 

@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there.
-    #[error("no service answers at {url}")]
+    #[error("no service answers at {url}{}", why_not(source))]
     Unreachable {
         /// The service's address.
         url: String,
@@ -68,6 +68,9 @@ impl ClientError {
     /// The way out, if one is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Unreachable { source, .. } if is_certificate(source) => {
+                Some("name its certificate with --ca FILE, or take any with --insecure")
+            }
             Self::Unreachable { .. } => {
                 Some("start it with `kadence serve`, or name it with --server")
             }
@@ -83,6 +86,11 @@ impl ClientError {
     }
 }
 
+/// Whether it is the certificate of the service that is not trusted.
+fn is_certificate(error: &reqwest::Error) -> bool {
+    deepest(error).contains("certificate")
+}
+
 /// The cause of causes: what the others say around it is of no use to a person.
 fn deepest(error: &dyn std::error::Error) -> String {
     let mut error = error;
@@ -90,4 +98,9 @@ fn deepest(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
+}
+
+/// Why nobody answers, where there is more to say than that.
+fn why_not(error: &reqwest::Error) -> String {
+    if is_certificate(error) { format!(": {}", deepest(error)) } else { String::new() }
 }

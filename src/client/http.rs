@@ -1,6 +1,6 @@
 //! Requests and answers.
 
-use super::{ClientError, Events};
+use super::{ClientError, Door, Events, Proof};
 use crate::types::Kind;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Method, RequestBuilder, Response, header::HeaderMap};
@@ -22,6 +22,7 @@ pub struct Client {
     http: reqwest::Client,
     url: String,
     user: String,
+    door: Door,
 }
 
 /// Messages of an operation.
@@ -37,18 +38,18 @@ impl Client {
     /// A client of the service at `url` who says he is `user`.
     ///
     /// # Errors
-    /// The system's network library cannot be set up.
-    pub fn new(url: &str, user: &str) -> Result<Self, ClientError> {
+    /// A file of certificates that cannot be used, or the system's network library cannot be
+    /// set up.
+    pub fn new(url: &str, user: &str, door: Door) -> Result<Self, ClientError> {
         crate::platform::crypto();
         let url = url.trim_end_matches('/').to_owned();
-        let built = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE.max(ANSWER))
             .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build();
-        match built {
-            Ok(http) => Ok(Self { http, url, user: user.to_owned() }),
+            .redirect(reqwest::redirect::Policy::none());
+        match door.open(builder)?.build() {
+            Ok(http) => Ok(Self { http, url, user: user.to_owned(), door }),
             Err(source) => Err(ClientError::Broken { url, source }),
         }
     }
@@ -123,11 +124,8 @@ impl Client {
     /// # Errors
     /// The service cannot be reached, or refuses.
     pub async fn events(&self, wid: &str) -> Result<Events, ClientError> {
-        let request = self
-            .http
-            .get(self.address("/events", &[("wid", wid)]))
-            .header("x-kadeploy-user", &self.user)
-            .header("accept", "text/event-stream");
+        let request = self.http.get(self.address("/events", &[("wid", wid)]));
+        let request = self.introduced(request).header("accept", "text/event-stream");
         let response = request.send().await.map_err(|error| self.broken(error))?;
         if !response.status().is_success() {
             return Err(self.refused(response).await);
@@ -145,11 +143,33 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
-        self.http
-            .request(method, self.address(path, query))
+        self.introduced(self.http.request(method, self.address(path, query)))
             .timeout(ANSWER)
-            .header("x-kadeploy-user", &self.user)
             .header("accept", "application/json")
+    }
+
+    /// A request that says who asks.
+    fn introduced(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = request.header(self.door.user_header(), &self.user);
+        match &self.door.proof {
+            Proof::None => request,
+            Proof::Password(password) => request.basic_auth(&self.user, Some(password)),
+            Proof::Token(token) => request.bearer_auth(token),
+        }
+    }
+
+    /// The bytes of an answer, as they came.
+    ///
+    /// # Errors
+    /// The service cannot be reached, or refuses.
+    pub async fn bytes(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<u8>, ClientError> {
+        let request = self.request(Method::GET, path, query).header("accept-encoding", "gzip");
+        let response = request.send().await.map_err(|error| self.broken(error))?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        let bytes = response.bytes().await.map_err(|error| self.broken(error))?;
+        Ok(bytes.to_vec())
     }
 
     async fn structure<T: DeserializeOwned>(

@@ -1,5 +1,6 @@
 //! The client's side of the interface.
 //!
+//! * `door` – whom to trust, and what proves who we are
 //! * `http` – requests and answers, errors as the service words them
 //! * `events` – the service's event stream, read
 //! * `follow` – an operation watched to its end: the stream, or polls where it breaks
@@ -9,6 +10,7 @@
 //! * `export` – the file server that hands local files to the service
 //! * `print` – the only writer to the terminal
 
+mod door;
 mod error;
 mod events;
 mod export;
@@ -19,6 +21,7 @@ mod print;
 mod progress;
 mod tracker;
 
+pub use door::{Door, Proof};
 pub use error::ClientError;
 pub use events::Events;
 pub use export::{Export, Serving};

@@ -1,7 +1,13 @@
 //! What a file is now, to be compared later.
 
-use super::grab::unreadable;
-use crate::types::Problem;
+use super::{
+    grab::{exported, unreadable},
+    http,
+};
+use crate::{
+    environments::FileRef,
+    types::{Code, Problem},
+};
 use sha2::{Digest, Sha256};
 use std::{fs, io, path::PathBuf};
 
@@ -20,4 +26,30 @@ pub async fn sha256(reference: &str, path: PathBuf) -> Result<String, Problem> {
     };
     let read = tokio::task::spawn_blocking(read).await.map_err(Problem::internal)?;
     read.map_err(|why| unreadable(reference, &why))
+}
+
+/// What a tag begins with, where a digest may stand as well.
+pub(crate) const TAG: &str = "etag:";
+
+/// The tag that the server of a file gives it now, behind [`TAG`]. `client` is the address of the
+/// client's file server.
+///
+/// # Errors
+/// 3: the file is on the client's machine, which is not known. 5: it cannot be had, or its
+/// server gives no tags.
+pub async fn tag(file: &FileRef, client: Option<&str>) -> Result<String, Problem> {
+    let url = match file {
+        FileRef::Web(url) => url.clone(),
+        FileRef::Client(path) => exported(client, path)?,
+        FileRef::Server(path) => return sha256(&file.to_string(), path.clone()).await,
+    };
+    let told = async {
+        let client = http::client(matches!(file, FileRef::Client(_)))?;
+        http::WebFile::new(&client, &url).await.map(|file| cache::Source::stamp(&file))
+    };
+    let stamp = told.await.map_err(|why| unreadable(file, &why))?;
+    stamp.etag.map(|etag| format!("{TAG}{etag}")).ok_or_else(|| {
+        let text = format!("Unable to get the checksum of {file} (its server gives no ETag)");
+        Problem::new(Code::InvalidFile, text).hint("put it on a server that does, or use server://")
+    })
 }

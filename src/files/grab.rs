@@ -2,6 +2,7 @@
 
 use super::{
     Depot, Grabbed,
+    digest::TAG,
     http::{self, WebFile},
 };
 use crate::{
@@ -55,7 +56,7 @@ pub struct What {
     pub version: String,
     /// How dear it is.
     pub priority: Priority,
-    /// SHA-256 it must have.
+    /// SHA-256 it must have, or `etag:` and the tag that its server must give it.
     pub sha256: Option<String>,
     /// Largest size allowed, bytes.
     pub most: Option<u64>,
@@ -94,9 +95,14 @@ impl Grabber {
         let opened: io::Result<Box<dyn Source>> = match file {
             FileRef::Server(path) => LocalFile::new(path).await.map(|file| Box::new(file) as _),
             FileRef::Web(url) => web(url, false).await,
-            FileRef::Client(path) => web(&self.exported(path)?, true).await,
+            FileRef::Client(path) => web(&exported(self.client.as_deref(), path)?, true).await,
         };
         let source = opened.map_err(|why| unreadable(file, &why))?;
+        if let Some(tag) = what.tag()
+            && source.stamp().etag.as_deref() != Some(tag)
+        {
+            return Err(changed(file));
+        }
         match what.most {
             Some(most) if source.size() > most => Err(Problem::new(
                 Code::InvalidFile,
@@ -109,19 +115,38 @@ impl Grabber {
             _ => Ok(source),
         }
     }
+}
 
-    /// The URL at which the client serves its local file `path`.
-    fn exported(&self, path: &str) -> Result<String, Problem> {
-        let base = self.client.as_deref().ok_or_else(|| {
-            Problem::new(
-                Code::InvalidClient,
-                format!(
-                    "There is no way to retrieve {path} from the Kadeploy server. Consider using a server:// or a http:// URL"
-                ),
-            )
-        })?;
-        Ok(format!("{}/{}", base.trim_end_matches('/'), URL_SAFE.encode(path)))
+/// The URL at which a client whose file server is at `client` serves its local file `path`.
+pub(super) fn exported(client: Option<&str>, path: &str) -> Result<String, Problem> {
+    let base = client.ok_or_else(|| {
+        Problem::new(
+            Code::InvalidClient,
+            format!(
+                "There is no way to retrieve {path} from the Kadeploy server. Consider using a server:// or a http:// URL"
+            ),
+        )
+    })?;
+    Ok(format!("{}/{}", base.trim_end_matches('/'), URL_SAFE.encode(path)))
+}
+
+impl What {
+    /// The tag that its server must give it.
+    fn tag(&self) -> Option<&str> {
+        self.sha256.as_deref().and_then(|text| text.strip_prefix(TAG))
     }
+
+    /// The digest that it must have.
+    fn digest(&self) -> Option<&str> {
+        self.sha256.as_deref().filter(|text| !text.starts_with(TAG))
+    }
+}
+
+/// The error of a file that is not what it was when it was recorded.
+fn changed(file: &FileRef) -> Problem {
+    let text = format!("Checksum of the file '{file}' does not match (an update is necessary)");
+    Problem::new(Code::InvalidFile, text)
+        .hint("update the checksum of the environment, or bring the file back")
 }
 
 #[async_trait::async_trait]
@@ -132,7 +157,7 @@ impl Depot for Cache {
 
     async fn grab(&self, grabber: &Grabber, what: &What) -> Result<Grabbed, Problem> {
         let source = grabber.source(what).await?;
-        let digest = what.sha256.as_deref().map(str::parse).transpose();
+        let digest = what.digest().map(str::parse).transpose();
         let request = Request {
             key: Key {
                 origin: what.file.to_string(),

@@ -10,5 +10,5 @@ mod grab;
 mod http;
 
 pub use depot::{Depot, Grabbed};
-pub use digest::sha256;
+pub use digest::{sha256, tag};
 pub use grab::{Grabber, Tag, What};

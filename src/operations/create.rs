@@ -11,6 +11,7 @@ use super::{
     part::{self, Part},
     plans::Plans,
     record::{Footprint, Record},
+    rights::Held,
     run::{self, Job},
     target::is_production,
 };
@@ -38,6 +39,8 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     // Of one moment: the configuration may be loaded anew meanwhile.
     let site = inner.means.site();
     let Selection { nodes, notes } = site.inventory.select(&common.nodes)?;
+    let held = inner.rights().of(&asked.user).await?;
+    held.demand(&names(&nodes), "", "")?;
     let level = level(inner, &common)?;
     let installed = match &asked.request {
         Request::Deploy(request) => {
@@ -59,6 +62,7 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     look(&grabber, &files).await?;
     // Checked for all nodes first: a request that is wrong changes nothing, whoever is busy.
     let mut orders = orders(&site, &asked, &nodes, installed.as_ref(), &around)?;
+    orders.iter().try_for_each(|order| may_write(&held, order))?;
     if common.dry_run {
         return Ok(None);
     }
@@ -124,6 +128,24 @@ async fn around(
     }
     let (deploy_key, user) = (site.deploy_key.clone(), asked.user.clone());
     Ok(Around { deploy_key, user, addresses, trusted, names })
+}
+
+fn names(nodes: &[Arc<Node>]) -> Vec<&str> {
+    nodes.iter().map(|node| node.name.as_str()).collect()
+}
+
+/// Whether the user may deploy the partition of an order: recorded as the name of the disk
+/// with the number behind it, or as the system names it.
+pub(super) fn may_write(held: &Held, order: &Order) -> Result<(), Problem> {
+    let nodes = names(&order.nodes);
+    let Some(target) = &order.target else { return held.demand(&nodes, "", "") };
+    let real = &target.partition;
+    let detail = format!("deployment on partition {real}");
+    if target.device == *real {
+        return held.demand(&nodes, real, &detail);
+    }
+    let written = format!("{}{}", target.device, target.partition_number);
+    held.demand(&nodes, &written, &detail).or_else(|_| held.demand(&nodes, real, &detail))
 }
 
 fn stored(plans: &Plans) -> Result<Value, Problem> {

@@ -10,7 +10,8 @@
 //! the node states of `board`, the messages of `log` and the events of `feed`;
 //! `archive` is what goes to the store at the beginning and at the end, as `record` has it,
 //! `journal` what goes there meanwhile. From that, and from the `plans` that were made at
-//! the beginning, `resume` takes up after a restart what was under way.
+//! the beginning, `resume` takes up after a restart what was under way. `rights` tells who may
+//! do what, `withdraw` ends what may not go on, `statistics` tells what was done.
 
 mod archive;
 mod around;
@@ -35,9 +36,11 @@ mod record;
 mod reservation;
 mod resume;
 mod retry;
+pub mod rights;
 mod run;
 mod settings;
 mod solo;
+pub mod statistics;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -45,6 +48,7 @@ mod undo;
 mod userfiles;
 mod watch;
 mod ways;
+mod withdraw;
 
 #[cfg(test)]
 pub(crate) use around::Around;
@@ -72,6 +76,7 @@ use crate::{
 use futures_util::future::join_all;
 use operation::Operation;
 use reservation::Reservations;
+use rights::Rights;
 use run::Job;
 use std::{
     collections::BTreeMap,
@@ -114,11 +119,20 @@ impl Means {
 #[derive(Clone)]
 pub struct Operations(Arc<Inner>);
 
+impl Inner {
+    /// Who may deploy where, as it is configured now.
+    fn rights(&self) -> &Rights {
+        self.rights.refresh(&self.means.site().config.server.rights);
+        &self.rights
+    }
+}
+
 struct Inner {
     means: Means,
     table: RwLock<BTreeMap<String, Arc<Operation>>>,
     reservations: Reservations,
     userfiles: Userfiles,
+    rights: Rights,
     tasks: TaskTracker,
     /// Operations of before a restart, until they go on.
     waiting: Mutex<Vec<(Arc<Operation>, Job)>>,
@@ -147,8 +161,10 @@ impl Operations {
     pub async fn open(means: Means) -> Result<Self, crate::store::StoreError> {
         let (table, unfinished) = archive::load(&*means.store).await?;
         means.stream.metrics().state_damaged(means.damage.is_some());
+        let rights = Rights::new(&means.site().config.server.rights, Arc::clone(&means.store));
         let inner = Arc::new(Inner {
             userfiles: Userfiles::new(&means.site().config),
+            rights,
             means,
             table: RwLock::new(table),
             reservations: Reservations::default(),
@@ -308,13 +324,16 @@ impl Operations {
         created.await.map_err(Problem::internal)?
     }
 
-    fn accepting(&self) -> Result<(), Problem> {
-        self.writable()?;
+    /// Whether something new may be begun or changed.
+    ///
+    /// # Errors
+    /// The service stops, or the state is damaged.
+    pub fn accepting(&self) -> Result<(), Problem> {
         if self.0.stop.is_cancelled() {
             let text = "The service is being shutdown, please try again later";
             return Err(Problem::Unavailable(text.into()));
         }
-        Ok(())
+        self.writable()
     }
 
     /// Ends an operation that runs, forgets one that has ended. One whose nodes are brought

@@ -6,6 +6,7 @@
 //! * `simulated` – clusters whose machines are made up
 //! * `workshop` – the ways to the machines, made of a configuration
 //! * `reload` – the configuration loaded anew; `changes` sees that it has changed
+//! * `tls` – the certificate of the service
 //! * this file – the order of things
 
 mod boot;
@@ -14,15 +15,17 @@ mod reload;
 mod simulated;
 mod site;
 mod state;
+mod tls;
 mod workshop;
 
 use crate::{
+    access::{self, Access},
     api::{self, Api},
     operations::{Means, Operations, Premises, Stream},
     platform::Ports,
     steps::{Turns, Windows},
 };
-use anyhow::{Context, bail};
+use anyhow::Context;
 use boot::BootServers;
 use config::Config;
 use reload::Reloader;
@@ -76,7 +79,6 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     crate::platform::crypto();
     allow_many_files();
     let config = load(dir)?;
-    refuse_other_addresses(&config)?;
     // Both before anything is opened or written: a second service must change nothing.
     let (listener, address) = listen(&config).await?;
     let state = state::open(&config.server.state_dir)?;
@@ -90,13 +92,18 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let (table, hub) = (Arc::clone(&workshop.table), Arc::clone(&workshop.hub));
     let mut boot = BootServers::start(&site, &profiles, table, hub, &stop)?;
     operations.go_on();
+    if let Err(error) = operations.enforce().await {
+        tracing::warn!(%error, "the rights for what goes on could not be looked at");
+    }
+    let tls = tls::acceptor(&site.config)?;
+    let access = access(&site, &operations).await?;
     let (reloader, reload) = Reloader::new(dir, &operations, workshop, boot.guests())?;
     let mut reloading = JoinSet::new();
     reloading.spawn(reloader.serve(stop.clone()));
     tracing::info!(%address, nodes = site.inventory.all().len(), "the service is ready");
-    let api = Arc::new(Api { operations: operations.clone(), reload });
+    let api = Arc::new(Api { operations: operations.clone(), reload, access });
     let ended = {
-        let serving = api::serve(listener, api, stop.clone());
+        let serving = api::serve(listener, tls, api, stop.clone());
         let signal = wait_for_signal();
         tokio::pin!(serving);
         tokio::select! {
@@ -129,7 +136,9 @@ async fn end(operations: &Operations, at_stop: AtStop, stop: &CancellationToken)
 /// Where clients of the interface come in.
 async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let port = config.server.network.ports.kadeploy_server;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let local = config.server.security.local_only;
+    let host = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let address = SocketAddr::from((host, port));
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: is another service running? (network/ports/kadeploy_server chooses another port)")
     })?;
@@ -156,15 +165,16 @@ fn load(dir: &Path) -> anyhow::Result<Config> {
     Ok(loaded.config)
 }
 
-/// Without authentication the user is whoever the client says: only local clients may.
-fn refuse_other_addresses(config: &Config) -> anyhow::Result<()> {
-    let security = &config.server.security;
-    if !security.local_only {
-        bail!(
-            "the service can only listen on the loopback address, because it cannot check yet who its clients are: set security/local_only to true in server.conf"
-        );
+/// How clients say who they are. Names of hosts are looked up: off the runtime.
+async fn access(site: &Arc<site::Full>, operations: &Operations) -> anyhow::Result<Access> {
+    let store = Arc::clone(&operations.means().store);
+    if operations.writable().is_ok()
+        && let Err(error) = access::tokens::sweep(&*store).await
+    {
+        tracing::warn!(%error, "tokens that have expired are kept for now");
     }
-    Ok(())
+    let site = Arc::clone(site);
+    tokio::task::spawn_blocking(move || Access::new(&site.config, store)).await?
 }
 
 fn means(site: &Arc<site::Full>, ports: Ports, state: state::State) -> anyhow::Result<Means> {

@@ -2,7 +2,7 @@
 
 use crate::store::{
     Change, EmbeddedStore, EnvironmentQuery, EnvironmentRecord, JournalRecord, NodeRecord,
-    OperationRecord, RightRecord, StatFilter, StatRow, Store, StoreError,
+    OperationRecord, RightRecord, StatFilter, StatRow, Store, StoreError, TokenRecord,
 };
 
 /// Decides what becomes of a commit.
@@ -62,6 +62,14 @@ impl<G: Gate> Store for Gated<G> {
 
     async fn rights(&self, user: Option<&str>) -> Result<Vec<RightRecord>, StoreError> {
         self.inner.rights(user).await
+    }
+
+    async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
+        self.inner.token(id).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        self.inner.tokens().await
     }
 
     async fn statistics(&self, filter: &StatFilter) -> Result<Vec<StatRow>, StoreError> {

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 
 use super::key::{Key, Tree};
 use super::{
-    EnvironmentRecord, NodeRecord, OperationRecord, RightRecord, StatRow, StoreError, frame,
+    EnvironmentRecord, NodeRecord, OperationRecord, RightRecord, StatRow, StoreError, TokenRecord,
+    frame,
 };
 
 /// What is to be changed, whole or not at all. Later steps win over earlier ones.
@@ -28,6 +29,8 @@ enum Step {
     Right(RightRecord),
     ForgetRight(RightRecord),
     Statistic(StatRow),
+    Token(TokenRecord),
+    ForgetToken(String),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,6 +162,18 @@ impl Change {
         self.step(Step::Statistic(row))
     }
 
+    /// Adds or replaces a token.
+    #[must_use]
+    pub fn put_token(self, record: TokenRecord) -> Self {
+        self.step(Step::Token(record))
+    }
+
+    /// Takes a token back.
+    #[must_use]
+    pub fn forget_token(self, id: impl Into<String>) -> Self {
+        self.step(Step::ForgetToken(id.into()))
+    }
+
     /// The change in keys and bytes.
     pub(super) fn encode(self) -> Result<Vec<Write>, StoreError> {
         let mut writes = Vec::with_capacity(self.steps.len());
@@ -196,6 +211,8 @@ impl Step {
             }
             Self::Right(record) => put(right(&record), &record)?,
             Self::ForgetRight(record) => Write::Delete { key: right(&record) },
+            Self::Token(record) => put(token(&record.id), &record)?,
+            Self::ForgetToken(id) => Write::Delete { key: token(&id) },
             Self::Statistic(row) => put(
                 Key::new(Tree::Statistics).number(row.start).text(&row.wid).text(&row.hostname),
                 &row,
@@ -225,6 +242,10 @@ pub(super) fn node(name: &str) -> Key {
 
 pub(super) fn environment(user: &str, name: &str) -> Key {
     Key::new(Tree::Environments).text(user).text(name)
+}
+
+pub(super) fn token(id: &str) -> Key {
+    Key::new(Tree::Tokens).text(id)
 }
 
 fn right(record: &RightRecord) -> Key {

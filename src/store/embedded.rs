@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use super::change::{Write, node, operation};
+use super::change::{Write, node, operation, token};
 use super::disk::{Directory, Disk};
 use super::engine::{self, Engine, Records, Session, check_number};
 use super::key::{Key, Tree};
@@ -20,7 +20,7 @@ use super::witness::{self, Witness};
 use super::writer::{Job, Writer, last_id_key};
 use super::{
     Change, EnvironmentQuery, EnvironmentRecord, JournalRecord, NodeRecord, OperationRecord,
-    RightRecord, StatFilter, StatRow, Store, StoreError, frame,
+    RightRecord, StatFilter, StatRow, Store, StoreError, TokenRecord, frame,
 };
 
 /// Version of the keys and records. An older one is to be migrated here, after
@@ -234,6 +234,15 @@ impl Store for EmbeddedStore {
         let all = Key::new(Tree::Rights);
         let prefix = user.map_or_else(|| all.clone(), |user| all.clone().text(user));
         self.read(move |view| view.list(&prefix)).await
+    }
+
+    async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
+        let key = token(id);
+        self.read(move |view| view.get(&key)).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        self.read(|view| view.list(&Key::new(Tree::Tokens))).await
     }
 
     async fn statistics(&self, filter: &StatFilter) -> Result<Vec<StatRow>, StoreError> {

@@ -25,9 +25,11 @@ pub enum Tree {
     Rights,
     /// One row per node and operation.
     Statistics,
+    /// Secrets that were given out.
+    Tokens,
 }
 
-const TREES: [(Tree, u8, &str); 7] = [
+const TREES: [(Tree, u8, &str); 8] = [
     (Tree::Meta, b'!', "the store's notes"),
     (Tree::Journal, b'j', "the journal"),
     (Tree::Operations, b'o', "operations"),
@@ -35,6 +37,7 @@ const TREES: [(Tree, u8, &str); 7] = [
     (Tree::Environments, b'e', "environments"),
     (Tree::Rights, b'r', "rights"),
     (Tree::Statistics, b's', "statistics"),
+    (Tree::Tokens, b't', "tokens"),
 ];
 
 impl Tree {

@@ -40,7 +40,8 @@ pub use error::StoreError;
 pub use key::Tree;
 pub use record::{
     EnvironmentQuery, EnvironmentRecord, EnvironmentRef, JournalRecord, NodeRecord, NodeState,
-    OperationKind, OperationRecord, RightRecord, StatFilter, StatRow, StatStep, Version,
+    OperationKind, OperationRecord, RightRecord, StatFilter, StatRow, StatStep, TokenRecord,
+    Version,
 };
 pub use rescue::{Repaired, check, repair};
 pub use survey::{CutJournal, Findings};
@@ -91,6 +92,12 @@ pub trait Store: Send + Sync {
 
     /// The rights of one user or of all, by user, node and partition.
     async fn rights(&self, user: Option<&str>) -> Result<Vec<RightRecord>, StoreError>;
+
+    /// One token.
+    async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError>;
+
+    /// All tokens, by id.
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError>;
 
     /// The statistics rows that pass `filter`, oldest first.
     async fn statistics(&self, filter: &StatFilter) -> Result<Vec<StatRow>, StoreError>;

@@ -167,6 +167,25 @@ pub struct RightRecord {
     pub part: String,
 }
 
+/// A secret that was given out, by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its number, no secret.
+    pub id: String,
+    /// Whose it is.
+    pub user: String,
+    /// What it is for, in the user's words.
+    pub name: String,
+    /// What it is good for.
+    pub scope: Vec<String>,
+    /// SHA-256 of it, hexadecimal.
+    pub digest: String,
+    /// When it was made.
+    pub created: u64,
+    /// When it ends.
+    pub expires: u64,
+}
+
 /// One macro-step of a node's way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatStep {

@@ -94,6 +94,8 @@ pub enum Problem {
     LengthRequired(String),
     /// The body is too large: HTTP 413.
     TooLarge(String),
+    /// The address is too long: HTTP 414.
+    TooLong(String),
     /// The body cannot be understood: HTTP 415.
     UnsupportedMedia(String),
     /// The service stops, or its state is damaged and can only be read: HTTP 503.
@@ -143,6 +145,7 @@ impl Problem {
             Self::NotAcceptable(_) => 406,
             Self::LengthRequired(_) => 411,
             Self::TooLarge(_) => 413,
+            Self::TooLong(_) => 414,
             Self::UnsupportedMedia(_) => 415,
             Self::Unavailable(_) => 503,
             Self::Internal { .. } => 500,
@@ -161,6 +164,7 @@ impl fmt::Display for Problem {
             Self::NotAcceptable(detail) => ("Not Acceptable", detail.as_str()),
             Self::LengthRequired(detail) => ("Length Required", detail.as_str()),
             Self::TooLarge(detail) => ("Request Entity Too Large", detail.as_str()),
+            Self::TooLong(detail) => ("Request-URI Too Long", detail.as_str()),
             Self::UnsupportedMedia(detail) => ("Unsupported Media Type", detail.as_str()),
             Self::Unavailable(detail) => ("Service Unavailable", detail.as_str()),
             Self::Internal { id } => {

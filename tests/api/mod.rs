@@ -1,5 +1,6 @@
 //! The REST interface over the wire, against a real service whose machines are files.
 
+mod access;
 mod bmcs;
 mod bodies;
 mod busy;
@@ -19,8 +20,12 @@ mod options;
 mod others;
 mod power;
 mod reboot;
+mod recorded;
 mod reload;
 mod restart;
 mod retry;
+mod rights;
 mod simulated;
 mod starting;
+mod stats;
+mod wire;

@@ -24,7 +24,12 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
-impl User<'_> {
+impl<'a> User<'a> {
+    /// What he uses.
+    pub(crate) fn service(&self) -> &'a Service {
+        self.service
+    }
+
     /// A request of this user's, to be completed.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.service.client.request(method, self.service.url(path)).timeout(LONG);

@@ -11,13 +11,13 @@ section! {
     /// Encryption of the service's own port.
     pub struct Security (check = certificate_needs_key) {
         /// TLS on the service's port.
-        secure_server: bool => default("true").later().fixed(),
+        secure_server: bool => default("true").fixed(),
         /// Listen on the loopback address only.
         local_only: bool => default("false").fixed(),
         /// The key of the certificate.
-        private_key: Option<KeyFile> => optional().later().fixed(),
+        private_key: Option<KeyFile> => optional().fixed(),
         /// Certificate (x509, PEM). None = one is made at start.
-        certificate: Option<PathBuf> => default("''").check(Check::File).later().fixed(),
+        certificate: Option<PathBuf> => default("''").check(Check::File).fixed(),
         /// Refuse files that clients offer over plain HTTP.
         force_secure_client: bool => default("false").later(),
     }
@@ -163,6 +163,7 @@ impl Host {
     fn parse(text: &str) -> Option<Self> {
         if let Some(pattern) = text.strip_prefix('/') {
             let pattern = pattern.strip_suffix('/').filter(|pattern| !pattern.is_empty())?;
+            regex::Regex::new(pattern).ok()?;
             return Some(Self::Pattern(pattern.to_owned()));
         }
         let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
@@ -175,6 +176,17 @@ impl Host {
         // Digits and dots alone are an address gone wrong.
         let named = text.chars().all(name) && text.chars().any(|c| c.is_ascii_alphabetic());
         named.then(|| Self::Name(text.to_owned()))
+    }
+}
+
+impl Host {
+    /// Whether it means everybody.
+    fn is_everybody(&self) -> bool {
+        match self {
+            Self::Network { prefix, .. } => *prefix == 0,
+            Self::Pattern(text) => text.chars().all(|c| ".*+^$?".contains(c)),
+            Self::Name(_) => false,
+        }
     }
 }
 
@@ -201,5 +213,29 @@ pub(crate) fn check_ident(server: &super::server::Server, at: &Located, cx: &mut
     let Some(ident) = ident.filter(|_| !server.security.local_only) else { return };
     if ident.get("whitelist").is_none() {
         cx.needed(ident, "whitelist", "a `whitelist`, or `security/local_only: true`");
+    }
+}
+
+/// Says where clients are believed too easily.
+pub(crate) fn check_trust(server: &super::server::Server, at: &Located, cx: &mut Reader<'_>) {
+    if server.security.local_only {
+        return;
+    }
+    let section = at.get("authentication");
+    let (open, methods) = (!server.security.secure_server, &server.authentication);
+    let everybody = |acl: &Acl| acl.whitelist.iter().any(Host::is_everybody);
+    if methods.acl.as_ref().is_some_and(everybody) {
+        let text = "every host of the network may say that it is any user, also an almighty one: name the hosts that are trusted, or use http_basic, certificates or tokens";
+        tell(section, "acl", text, cx);
+    }
+    if open && methods.http_basic.is_some() {
+        let text = "passwords travel in the clear: set security/secure_server to true";
+        tell(section, "http_basic", text, cx);
+    }
+}
+
+fn tell(section: Option<&Located>, method: &str, text: &str, cx: &mut Reader<'_>) {
+    if let Some(at) = section.and_then(|section| section.get(method)) {
+        cx.notice(at.place(), &at.path, text);
     }
 }

@@ -14,7 +14,7 @@ section! {
         /// Kept for old files; never had an effect.
         tcp_buffer_size: u32 => default("8192").replaced("the system's own buffers"),
         /// Name of the service in its certificate and realm; the host's name where it is not set.
-        server_hostname: Option<String> => optional().later().fixed(),
+        server_hostname: Option<String> => optional().fixed(),
     }
 }
 

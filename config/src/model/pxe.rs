@@ -197,6 +197,7 @@ fn check_boot(keys: &BootKeys, at: &Located, cx: &mut Reader<'_>) {
 /// The rules that need more than one section of the file.
 pub(crate) fn check_server(server: &Server, at: &Located, cx: &mut Reader<'_>) {
     super::access::check_ident(server, at, cx);
+    super::access::check_trust(server, at, cx);
     if server.netboot.serves_profiles() {
         return;
     }

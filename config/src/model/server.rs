@@ -28,7 +28,7 @@ section! {
         /// The key with which the service logs in to nodes. Kept absolute.
         ssh_private_key: PathBuf => default("keys/id_deploy").check(Check::File).fixed(),
         /// How clients say who they are. At least one method must result.
-        authentication: Authentication => optional().later().fixed(),
+        authentication: Authentication => optional().fixed(),
         /// Files that the service writes about what it does.
         logs: Logs => optional(),
         /// How much is told.
@@ -90,9 +90,9 @@ section! {
     /// Who may do what.
     pub struct Rights {
         /// Where rights are recorded; `dummy` grants everything.
-        kind: RightsKind => default("db").later(),
+        kind: RightsKind => default("db"),
         /// Users with every right, comma-separated.
-        almighty_users: String => default("root").later(),
+        almighty_users: String => default("root"),
         /// A node in use counts as busy only while its last change is younger than this.
         purge_deployment_timer: Duration => default("900"),
     }

@@ -1,9 +1,19 @@
-//! Recorded environments: kept, found, listed, deleted.
+//! Recorded environments: kept, found, listed, changed, deleted.
+//!
+//! `form` tells them, `pattern` finds them by their names, `checksums` says what their files
+//! are, `update` changes them.
 
-use super::{Viewer, create::Installed};
+mod checksums;
+mod form;
+mod pattern;
+mod update;
+
+pub use checksums::Which;
+pub use update::{Changes, move_files, update};
+
+use super::{Viewer, create::Installed, rights::Rights};
 use crate::{
-    environments::{Environment, FileRef, Visibility},
-    files,
+    environments::{Environment, Visibility},
     store::{
         Change, EnvironmentQuery, EnvironmentRecord, EnvironmentRef as InstalledRef, Store,
         StoreError, Version,
@@ -11,7 +21,6 @@ use crate::{
     types::{Code, EnvironmentChoice, EnvironmentRef, Problem},
 };
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// Which recorded environments are meant.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +36,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The same without what may be a pattern.
+    fn pattern(&self) -> Self {
+        Self { user: None, name: None, ..self.clone() }
+    }
+
     fn query(&self) -> Result<EnvironmentQuery, Problem> {
         let version = match self.version {
             Some(number) => Version::Exactly(number.try_into().map_err(|_| {
@@ -39,14 +53,21 @@ impl Wanted {
     }
 }
 
-/// The environments `viewer` may see, each with its user: own ones first.
+/// The environments `viewer` may see, each with its user: public ones first, then by name, the
+/// newest version first. Names and users may be patterns.
 pub async fn list(
     store: &dyn Store,
     viewer: &Viewer,
     wanted: &Wanted,
 ) -> Result<Vec<Value>, Problem> {
-    let found = visible(store, viewer, wanted).await?;
-    Ok(found.into_iter().map(|record| described(record, true)).collect())
+    let mut found = visible(store, viewer, wanted).await?;
+    let rank = |record: &EnvironmentRecord| match visibility(record) {
+        Visibility::Public => 0,
+        Visibility::Private => 1,
+        Visibility::Shared => 2,
+    };
+    found.sort_by(|a, b| (rank(a), &a.name, b.version).cmp(&(rank(b), &b.name, a.version)));
+    Ok(found.iter().map(|record| form::told(record, true)).collect())
 }
 
 async fn visible(
@@ -54,8 +75,16 @@ async fn visible(
     viewer: &Viewer,
     wanted: &Wanted,
 ) -> Result<Vec<EnvironmentRecord>, Problem> {
-    let mut found = store.environments(&wanted.query()?).await?;
-    let asked_for = |owner: &str| wanted.user.as_deref() == Some(owner);
+    let mut found = store.environments(&wanted.pattern().query()?).await?;
+    let fits = |pattern: &Option<String>, text: &str| {
+        pattern.as_ref().is_none_or(|pattern| pattern::fits(pattern, text))
+    };
+    found.retain(|one| fits(&wanted.user, &one.user) && fits(&wanted.name, &one.name));
+    // With one's own name only one's own, however much it looks like a pattern.
+    if wanted.user.as_deref() == Some(viewer.user.as_str()) {
+        found.retain(|record| record.user == viewer.user);
+    }
+    let asked_for = |owner: &str| fits(&wanted.user, owner) && wanted.user.is_some();
     found.retain(|record| {
         viewer.almighty
             || record.user == viewer.user
@@ -65,34 +94,35 @@ async fn visible(
                 Visibility::Private => false,
             }
     });
-    found.sort_by_key(|record| record.user != viewer.user);
     Ok(found)
 }
 
 /// Records what `description` says, for the viewer or, if he is almighty, for its `user`,
-/// with the digests that its files on the server have now: a later deployment of others is
-/// refused. Error 5 where such a file cannot be read.
+/// with the checksums that its files have now: a later deployment of others is refused. Error 5
+/// where a file cannot be read.
 pub async fn record(
     store: &dyn Store,
+    rights: &Rights,
     viewer: &Viewer,
     mut description: Map<String, Value>,
+    (client, dry): (Option<&str>, bool),
 ) -> Result<Value, Problem> {
-    let mut environment = Environment::parse(&description).map_err(|invalid| {
+    let environment = Environment::parse(&description).map_err(|invalid| {
         Problem::new(Code::InvalidEnvironment, format!("Error[environment description] {invalid}"))
     })?;
-    let owner = match description.remove("user") {
+    let owner = match description.shift_remove("user") {
         Some(Value::String(owner)) if viewer.almighty => owner,
         _ => viewer.user.clone(),
     };
-    if environment.visibility == Visibility::Public && !viewer.almighty {
-        return Err(Problem::Forbidden("Only administrators can use the \"public\" tag".into()));
+    if environment.visibility == Visibility::Public {
+        public_by(rights, viewer, &owner)?;
     }
     let version = u32::try_from(environment.version).map_err(|_| {
         Problem::new(Code::InvalidEnvironment, "must be a version, from 1 [field: version]")
     })?;
-    let checksums = checksums(&mut environment).await?;
-    description.remove("name");
-    description.remove("version");
+    let checksums = checksums::now(&environment, Which::ALL, client).await?;
+    description.shift_remove("name");
+    description.shift_remove("version");
     let record = EnvironmentRecord {
         id: store.new_environment_id(),
         user: owner,
@@ -101,8 +131,11 @@ pub async fn record(
         description: Value::Object(description),
         checksums,
     };
+    if dry {
+        return Ok(form::told(&record, false));
+    }
     match store.commit(Change::new().add_environment(record.clone())).await {
-        Ok(()) => Ok(described(record, false)),
+        Ok(()) => Ok(form::told(&record, false)),
         Err(StoreError::Exists { .. }) => Err(Problem::new(
             Code::ExistingElement,
             format!(
@@ -114,16 +147,12 @@ pub async fn record(
     }
 }
 
-/// The digest of each file on the server, by reference. What is elsewhere may be large, slow
-/// or gone tomorrow: it is checked where the description gives its digest.
-async fn checksums(environment: &mut Environment) -> Result<BTreeMap<String, String>, Problem> {
-    let mut checksums = BTreeMap::new();
-    for (reference, _) in environment.digests() {
-        if let FileRef::Server(path) = FileRef::parse(reference)? {
-            checksums.insert(reference.to_owned(), files::sha256(reference, path).await?);
-        }
+/// Error 403 unless `owner` may have public environments, and `viewer` speaks for him.
+fn public_by(rights: &Rights, viewer: &Viewer, owner: &str) -> Result<(), Problem> {
+    if rights.is_almighty(owner) && viewer.almighty {
+        return Ok(());
     }
-    Ok(checksums)
+    Err(Problem::Forbidden("Only administrators can use the \"public\" tag".into()))
 }
 
 /// Deletes the environments that are meant; returns their descriptions.
@@ -131,6 +160,7 @@ pub async fn remove(
     store: &dyn Store,
     viewer: &Viewer,
     wanted: &Wanted,
+    dry: bool,
 ) -> Result<Vec<Value>, Problem> {
     if wanted.user.as_deref() != Some(viewer.user.as_str()) && !viewer.almighty {
         return Err(Problem::Forbidden("this environment belongs to another user".into()));
@@ -142,8 +172,10 @@ pub async fn remove(
     let forget = |change: Change, record: &EnvironmentRecord| {
         change.forget_environment(&record.user, &record.name, record.version)
     };
-    store.commit(found.iter().fold(Change::new(), forget)).await?;
-    Ok(found.into_iter().map(|record| described(record, false)).collect())
+    if !dry {
+        store.commit(found.iter().fold(Change::new(), forget)).await?;
+    }
+    Ok(found.iter().map(|record| form::told(record, false)).collect())
 }
 
 /// The recorded environment that a request names: own ones win over public ones.
@@ -173,7 +205,10 @@ pub(super) async fn find(
         version,
         last: version.is_none(),
     };
-    let Some(found) = visible(store, &viewer, &wanted).await?.into_iter().next() else {
+    let mut all = visible(store, &viewer, &wanted).await?;
+    // What is named so rather than what a pattern finds.
+    all.sort_by_key(|record| (record.name != name, record.user != user));
+    let Some(found) = all.into_iter().next() else {
         let version = version.map_or("latest".to_owned(), |version| version.to_string());
         let owner = choice.user.as_deref().unwrap_or(user);
         let text = format!("the environment {name},{version} of {owner} does not exist");
@@ -220,23 +255,11 @@ fn visibility(record: &EnvironmentRecord) -> Visibility {
     }
 }
 
-/// A record as its description, the owner last if wanted.
-fn described(record: EnvironmentRecord, with_user: bool) -> Value {
-    let user = record.user.clone();
-    let mut map = fields(record);
-    if with_user {
-        map.insert("user".into(), user.into());
-    }
-    Value::Object(map)
-}
-
-/// The fields of a record: name and version first, an empty description where there is none
-/// (old clients need the field).
+/// The fields of a record as they were given, name and version first.
 fn fields(record: EnvironmentRecord) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("name".into(), record.name.into());
     map.insert("version".into(), record.version.into());
-    map.insert("description".into(), "".into());
     if let Value::Object(description) = record.description {
         map.extend(description);
     }

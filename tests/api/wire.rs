@@ -1,0 +1,178 @@
+//! What old clients need to the letter.
+
+use crate::common::{Answer, Service};
+use flate2::read::GzDecoder;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::io::Read;
+
+/// The `Accept-Encoding` of old clients.
+const GZIP: &str = "gzip;q=1.0,deflate;q=0.6,identity;q=0.3";
+
+#[tokio::test]
+async fn structures_are_compressed_for_those_who_read_it_and_texts_never() {
+    let service = Service::new();
+    let get = async |path: &str, encoding: &str| {
+        let request = service.user("anna").request(Method::GET, path);
+        let response = request.header("accept-encoding", encoding).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let said = response.headers()["content-encoding"].to_str().unwrap().to_owned();
+        let length = response.headers()["content-length"].to_str().unwrap().to_owned();
+        let bytes = response.bytes().await.unwrap().to_vec();
+        assert_eq!(length, bytes.len().to_string());
+        (said, bytes)
+    };
+    let plain = service.user("anna").get("/nodes").await.ok();
+    assert_eq!(plain.header("content-encoding"), Some(""));
+    let (said, bytes) = get("/nodes", GZIP).await;
+    let mut text = String::new();
+    GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!((said.as_str(), &text), ("gzip", &plain.text));
+    for encoding in ["identity", "gzip;q=0", "deflate"] {
+        assert_eq!(get("/nodes", encoding).await, (String::new(), plain.text.clone().into()));
+    }
+    assert_eq!(get("/version", GZIP).await, (String::new(), b"test\n".to_vec()));
+}
+
+#[tokio::test]
+async fn what_takes_neither_json_nor_yaml_gets_nothing_not_even_texts() {
+    let service = Service::new();
+    let get = async |path: &str, accept: &str| {
+        Answer::to(service.user("anna").request(Method::GET, path).header("accept", accept)).await
+    };
+    get("/version", "text/html").await.refused(406, &["Not Acceptable -- application/json"]);
+    get("/version", "text/plain").await.refused(406, &[]);
+    get("/version", "application/x-yaml").await.ok();
+    // What monitors and browsers ask for has one form.
+    get("/metrics", "text/plain").await.ok();
+    get("/openapi.json", "text/html").await.ok();
+}
+
+#[tokio::test]
+async fn lists_of_operations_have_symbols_as_keys_in_yaml() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let yaml = async |path: &str| {
+        let request = anna.request(Method::GET, path).header("accept", "application/x-yaml");
+        Answer::to(request).await.ok().text
+    };
+    assert_eq!(yaml("/power").await, "--- []\n");
+    let on = json!({"nodes": ["node-1"], "status": "on"});
+    let wid = crate::common::wid(&anna.put("/power", &on).await);
+    anna.done(&format!("/power/{wid}")).await;
+    let text = yaml("/power").await;
+    let start = format!(
+        "---\n- :wid: {wid}\n  :user: anna\n  :done: true\n  :error: false\n  :start_time: "
+    );
+    assert!(text.starts_with(&start), "{text}");
+    let end = "  :logs: true\n  :nodes:\n    :ok:\n    - node-1.lab.test\n    :ko: []\n  :time: ";
+    assert!(text.contains(end), "{text}");
+    let state = yaml(&format!("/power/{wid}/state")).await;
+    assert!(
+        state.starts_with("---\nnode-1.lab.test:\n  :macro:\n  :micro:\n  :state: ok\n"),
+        "{state}"
+    );
+    let nodes = yaml("/nodes").await;
+    let first = "---\nnode-1.lab.test:\n  state: powered\n  user: anna\n  environment:\n    name:\n    version:\n    user:\n";
+    assert!(nodes.starts_with(first), "{nodes}");
+    assert!(nodes.ends_with("node-3.lab.test:\n"), "{nodes}");
+    let info = yaml("/info").await;
+    assert!(info.starts_with("---\n:pxe: PXElinux\n:automata:\n  alpha:\n"), "{info}");
+    assert!(info.contains("    - name: SetDeploymentEnvDummy\n      retries: 0\n"), "{info}");
+}
+
+#[tokio::test]
+async fn paths_are_those_of_the_original() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let cases = [
+        ("GET", "/deployment/D-1", 400),
+        ("GET", "/deployment/D-1/", 400),
+        ("DELETE", "/deployment/D-1", 405),
+        ("GET", "/deployment/D-1/none", 404),
+        ("GET", "/deployment/D-1/logs/alpha/more", 404),
+        ("PUT", "/deployment", 405),
+        ("PUT", "/reboot", 405),
+        ("PUT", "/rights", 405),
+        ("HEAD", "/nodes", 405),
+        ("GET", "/environments/anna/debian", 404),
+        ("GET", "/environments/anna/debian/1", 404),
+        ("GET", "/stats/none", 404),
+        ("GET", "/none", 404),
+        ("GET", "/deployment?", 200),
+        ("GET", "//deployment//", 200),
+    ];
+    for (method, path, status) in cases {
+        let request = anna.request(method.parse().unwrap(), path);
+        let answer = Answer::to(request.json(&json!({}))).await;
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+    }
+    let gone = anna.delete("/deployment/D-1").await;
+    assert_eq!(gone.header("allow"), Some("POST,PUT,GET,HEAD"));
+    anna.get("/power/P-1").await.refused_with(1, &["Invalid workflow ID"]);
+    let long = format!("/nodes?nodes={}", "a".repeat(65_200));
+    anna.get(&long).await.refused(414, &["Request-URI Too Long -- "]);
+}
+
+#[tokio::test]
+async fn who_asks_is_looked_at_before_what_is_asked_and_rights_at_the_end() {
+    let service = Service::new();
+    let bad = |request: reqwest::RequestBuilder| {
+        Answer::to(request.body("{").header("content-type", "application/json"))
+    };
+    bad(service.nobody().request(Method::POST, "/deployment")).await.refused(401, &[]);
+    bad(service.user("anna").request(Method::POST, "/deployment")).await.refused(415, &[]);
+    let wrong = json!({"nodes": ["zz"]});
+    service.user("anna").post("/rights", &wrong).await.refused_with(2, &["zz"]);
+    let right = json!({"nodes": ["node-1"]});
+    service.user("anna").post("/rights", &right).await.refused(403, &["Only administrators"]);
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing_and_says_an_empty_line() {
+    let service = Service::new();
+    let (anna, root) = (service.user("anna"), service.user("root"));
+    service.hold("node-1");
+    let on = json!({"nodes": ["node-1"], "status": "on"});
+    let wid = crate::common::wid(&anna.put("/power", &on).await);
+    let dry = json!({"dry_run": true});
+    let empty = |answer: Answer| {
+        let answer = answer.ok();
+        assert_eq!(answer.text, "\n");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=\"UTF-8\""));
+    };
+    let delete = async |path: &str| Answer::to(anna.request(Method::DELETE, path).json(&dry)).await;
+    empty(delete(&format!("/power/{wid}")).await);
+    assert_eq!(anna.get(&format!("/power/{wid}")).await.ok().json()["done"], false);
+    delete("/power/P-1").await.refused(405, &[]);
+    empty(anna.post("/environments?dry_run", &json!({"environment": service.description()})).await);
+    assert_eq!(anna.get("/environments").await.ok().json(), json!([]));
+    anna.post("/environments?dry_run", &json!({"environment": {}})).await.refused_with(7, &[]);
+    empty(root.post("/rights?dry_run=false", &json!({"username": "anna"})).await);
+    service.release("node-1");
+    anna.done(&format!("/power/{wid}")).await;
+}
+
+#[tokio::test]
+async fn fields_come_in_the_order_of_the_original() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let on = json!({"nodes": ["node-2", "node-1"], "status": "on", "debug": true});
+    let created = anna.put("/power/", &on).await.ok();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&created.json()), ["wid", "resources"]);
+    let resources = &created.json()["resources"];
+    let expected = ["resource", "log", "logs", "state", "status", "error", "debug", "debugs"];
+    assert_eq!(keys(resources), expected);
+    assert!(resources["resource"].as_str().unwrap().ends_with('/'));
+    let wid = crate::common::wid(&created);
+    let poll = anna.done(&format!("/power/{wid}")).await;
+    let expected =
+        ["wid", "user", "done", "error", "start_time", "logs", "debugs", "nodes", "time"];
+    assert_eq!(keys(&poll), expected);
+    // Nodes that were used come first, by name.
+    anna.put("/power/", &json!({"nodes": ["node-3"], "status": "on"})).await.ok();
+    let nodes = anna.get("/nodes").await.ok().json();
+    let expected = ["node-1.lab.test", "node-2.lab.test", "node-3.lab.test", "beta-1.lab.test"];
+    assert_eq!(keys(&nodes), expected);
+}
