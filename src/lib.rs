@@ -4,6 +4,7 @@ pub mod access;
 pub mod api;
 pub mod cli;
 pub mod client;
+pub mod consoles;
 pub mod environments;
 pub mod files;
 pub mod kadeploy;

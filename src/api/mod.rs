@@ -6,6 +6,7 @@
 //! handlers themselves only decode, call and encode. `yaml` writes what old
 //! clients print as it is. `listen` accepts connections, in the clear or with TLS. `openapi` describes what is here; a test holds it to the table.
 
+mod consoles;
 mod environments;
 mod listen;
 mod nodes;
@@ -27,7 +28,7 @@ pub use openapi::document;
 pub use reload::{Reload, ReloadRequests};
 pub use routes::{Permission, routes};
 
-use crate::{access::Access, operations::Operations};
+use crate::{access::Access, consoles::Consoles, operations::Operations};
 
 /// What the handlers work with.
 pub struct Api {
@@ -37,4 +38,6 @@ pub struct Api {
     pub reload: Reload,
     /// Who may ask.
     pub access: Access,
+    /// Consoles of nodes.
+    pub consoles: Consoles,
 }

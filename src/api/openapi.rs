@@ -5,8 +5,8 @@
 //! there are in truth, and who may use them.
 
 use super::{
-    environments, nodes, operations, reload, rights, routes::Permission, routes::routes, service,
-    stats, tokens,
+    consoles, environments, nodes, operations, reload, rights, routes::Permission, routes::routes,
+    service, stats, tokens,
 };
 use crate::types::{Event, NodeInfo, NodeStatus, Poll};
 use serde_json::{Map, Value, json};
@@ -38,6 +38,11 @@ const OPTIONAL: &str = "May be left out";
         rights::add,
         rights::remove,
         stats::list,
+        consoles::open,
+        consoles::list,
+        consoles::one,
+        consoles::error,
+        consoles::close,
         tokens::list,
         tokens::create,
         tokens::revoke,

@@ -57,6 +57,9 @@ fn told(api: &Api, request: &Request, changed: &Changed) -> Answer {
     }
     for (user, left) in &changed.losers {
         api.operations.withdraw(user, left);
+        if !api.operations.rights().is_dummy() {
+            api.consoles.withdraw(user, left);
+        }
     }
     Reply::of(&changed.told)
 }

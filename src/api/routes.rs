@@ -1,7 +1,7 @@
 //! The one table of routes, and the way of a request through it.
 
 use super::{
-    Api, environments, nodes, operations, reload,
+    Api, consoles, environments, nodes, operations, reload,
     reply::{Format, Reply, refuse},
     request::{Raw, Request},
     rights, service, shape, stats, tokens,
@@ -101,9 +101,9 @@ fn table() -> Vec<Route> {
     table
 }
 
-/// Rights, tokens, and what was done.
+/// Rights, tokens, consoles, and what was done.
 fn of_people() -> Vec<Route> {
-    use Permission::{Almighty, User};
+    use Permission::{Almighty, Owner, User};
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
     vec![
         route(post.clone(), "/rights", Almighty, rights::add),
@@ -112,6 +112,11 @@ fn of_people() -> Vec<Route> {
         route(get.clone(), "/rights/{user}/{node}", Almighty, rights::list),
         route(delete.clone(), "/rights/{user}", Almighty, rights::remove),
         route(delete.clone(), "/rights/{user}/{node}", Almighty, rights::remove),
+        route(post.clone(), "/console", User, consoles::open),
+        route(get.clone(), "/console", User, consoles::list),
+        route(get.clone(), "/console/{wid}", User, consoles::one),
+        route(get.clone(), "/console/{wid}/error", Owner, consoles::error),
+        route(delete.clone(), "/console/{wid}", Owner, consoles::close),
         route(get.clone(), "/stats", User, stats::list),
         route(get.clone(), "/stats/{operation}", User, stats::list),
         route(get, "/tokens", User, tokens::list),

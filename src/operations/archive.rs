@@ -100,10 +100,16 @@ pub(super) async fn begin(store: &dyn Store, operation: &Operation) -> Result<()
     Ok(store.commit(change).await?)
 }
 
-/// Writes the end of an operation down: its result, its nodes, its statistics.
-pub(super) async fn end(store: &dyn Store, operation: &Operation) -> Result<(), Problem> {
+/// Writes the end of an operation down: its result, its nodes, and if `rows` its statistics.
+pub(super) async fn end(
+    store: &dyn Store,
+    operation: &Operation,
+    rows: bool,
+) -> Result<(), Problem> {
     let installed = operation.environment.as_ref().map(stored_ref);
-    Ok(store.commit(end_change(store, operation, installed).await?).await?)
+    let change = end_change(store, operation, installed).await?;
+    let rows = if rows { statistics(operation) } else { Vec::new() };
+    Ok(store.commit(rows.into_iter().fold(change, Change::put_statistic)).await?)
 }
 
 async fn end_change(
@@ -136,7 +142,7 @@ async fn end_change(
         };
         change = change.put_node(node(operation, name, state, carries));
     }
-    Ok(statistics(operation).into_iter().fold(change, Change::put_statistic))
+    Ok(change)
 }
 
 /// Forgets an operation that has ended.
@@ -193,7 +199,8 @@ fn partitions(operation: &Operation) -> BTreeMap<String, String> {
     partitions
 }
 
-fn statistics(operation: &Operation) -> Vec<StatRow> {
+/// What is to be known of what was done to each node.
+pub(super) fn statistics(operation: &Operation) -> Vec<StatRow> {
     let mut rows = Vec::new();
     for watch in &operation.watches {
         let board = watch.board();

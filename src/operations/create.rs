@@ -21,7 +21,7 @@ use crate::{
     nodes::{Node, Selection},
     steps::is_word,
     store::NodeState,
-    types::{Code, Common, Created, EnvironmentRef, Problem, RebootKind, RebootRequest},
+    types::{Code, Common, Created, EnvironmentRef, Kind, Problem, RebootKind, RebootRequest},
 };
 use automata::{SetId, ranges};
 use config::Config;
@@ -62,7 +62,8 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     look(&grabber, &files).await?;
     // Checked for all nodes first: a request that is wrong changes nothing, whoever is busy.
     let mut orders = orders(&site, &asked, &nodes, installed.as_ref(), &around)?;
-    orders.iter().try_for_each(|order| may_write(&held, order))?;
+    let kind = asked.request.kind();
+    orders.iter().try_for_each(|order| may_write(&held, kind, order))?;
     if common.dry_run {
         return Ok(None);
     }
@@ -134,11 +135,20 @@ fn names(nodes: &[Arc<Node>]) -> Vec<&str> {
     nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
-/// Whether the user may deploy the partition of an order: recorded as the name of the disk
-/// with the number behind it, or as the system names it.
-pub(super) fn may_write(held: &Held, order: &Order) -> Result<(), Problem> {
+/// Whether the user may deploy the partitions of an order: recorded as the name of the disk
+/// with the number behind it, or as the system names it. Whatever else is done to nodes needs a
+/// right on any.
+pub(super) fn may_write(held: &Held, kind: Kind, order: &Order) -> Result<(), Problem> {
     let nodes = names(&order.nodes);
-    let Some(target) = &order.target else { return held.demand(&nodes, "", "") };
+    let Some(target) = order.target.as_ref().filter(|_| kind == Kind::Deploy) else {
+        return held.demand(&nodes, "", "");
+    };
+    if target.environment.multipart {
+        for part in &target.environment.partitions {
+            let detail = format!("deployment on partition {}", part.device);
+            held.demand(&nodes, &part.device, &detail)?;
+        }
+    }
     let real = &target.partition;
     let detail = format!("deployment on partition {real}");
     if target.device == *real {
@@ -181,6 +191,7 @@ fn record(
         error: None,
         lines: Vec::new(),
         footprint: footprint(config, &asked.request, nodes),
+        hook: asked.request.common().hook,
     }
 }
 

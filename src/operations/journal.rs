@@ -4,6 +4,7 @@
 use super::{
     feed::Feed,
     log::{Line, Log, Place},
+    logfiles,
     operation::Operation,
 };
 use crate::{
@@ -141,6 +142,7 @@ pub(super) async fn scribe(
     pen: &Pen,
     operation: &Operation,
     feed: &Feed,
+    server: &config::Server,
     done: &CancellationToken,
 ) {
     loop {
@@ -150,12 +152,13 @@ pub(super) async fn scribe(
             () = grown(operation.debug.as_deref()) => false,
             () = done.cancelled() => true,
         };
-        write_lines(pen, &operation.log, Entry::Lines, |line, set| {
+        let new = write_lines(pen, &operation.log, Entry::Lines, |line, set| {
             let (level, text) = (line.level, line.text.clone());
             let cluster = line.cluster.as_deref().unwrap_or_default();
             feed.tell(cluster, set, EventBody::Message { level, text });
         })
         .await;
+        logfiles::messages(server, operation, &new).await;
         if let Some(debug) = &operation.debug {
             write_lines(pen, debug, Entry::Debug, |_, _| ()).await;
         }
@@ -183,13 +186,13 @@ async fn write_lines(
     log: &Log,
     entry: impl FnOnce(Vec<Line>) -> Entry,
     tell: impl Fn(&Line, SetId),
-) {
+) -> Vec<Line> {
     let new = log.unwritten();
+    let lines: Vec<Line> = new.iter().map(|(line, _)| line.clone()).collect();
     if new.is_empty() {
-        return;
+        return lines;
     }
-    let lines = new.iter().map(|(line, _)| line.clone()).collect();
-    if let Err(error) = pen.write([entry(lines)]).await {
+    if let Err(error) = pen.write([entry(lines.clone())]).await {
         // The automata stop for the same reason, and say so.
         tracing::error!(wid = &*pen.wid, %error, "messages were not written down");
     }
@@ -197,6 +200,7 @@ async fn write_lines(
     for (line, set) in &new {
         tell(line, *set);
     }
+    lines
 }
 
 /// Unix time now.

@@ -11,20 +11,25 @@
 //! `archive` is what goes to the store at the beginning and at the end, as `record` has it,
 //! `journal` what goes there meanwhile. From that, and from the `plans` that were made at
 //! the beginning, `resume` takes up after a restart what was under way. `rights` tells who may
-//! do what, `withdraw` ends what may not go on, `statistics` tells what was done.
+//! do what, `withdraw` ends what may not go on, `clean` forgets what is old, `stop` ends
+//! the service, `hook` is the site's command at the end, `statistics` tells what was done,
+//! `logfiles` writes it where the site wants it.
 
 mod archive;
 mod around;
 mod asked;
 mod board;
+mod clean;
 mod create;
 mod custom;
 pub mod environments;
 mod facts;
 mod feed;
+mod hook;
 mod journal;
 mod left;
 mod log;
+mod logfiles;
 pub mod nodes;
 mod operation;
 mod order;
@@ -41,6 +46,7 @@ mod run;
 mod settings;
 mod solo;
 pub mod statistics;
+mod stop;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -73,7 +79,6 @@ use crate::{
     store::Store,
     types::{Code, Created, Kind, NodeStatus, Poll, Problem, StatusTree},
 };
-use futures_util::future::join_all;
 use operation::Operation;
 use reservation::Reservations;
 use rights::Rights;
@@ -83,7 +88,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use userfiles::Userfiles;
 
@@ -141,14 +146,6 @@ struct Inner {
     /// What runs is not to go on after the stop.
     abort: CancellationToken,
 }
-
-/// How long micro-steps that run may take to end when the service is stopped: most commands
-/// do, an image does not.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long a stop may take, so that the whole service has stopped within ten seconds: what
-/// is not over then is left as the journal has it.
-const STOP_LIMIT: Duration = Duration::from_secs(7);
 
 /// How long whoever ends an operation waits for its end: tasks that are stopped have seconds,
 /// and only a disk that does not let us write it down takes longer.
@@ -364,46 +361,6 @@ impl Operations {
         archive::forget(&*self.0.means.store, wid).await?;
         self.0.table.write().unwrap_or_else(PoisonError::into_inner).remove(wid);
         Ok(())
-    }
-
-    /// Takes no further request, stops what runs so that it goes on when the service is
-    /// started again, and waits for it within bounds.
-    pub async fn suspend(&self) {
-        self.0.stop.cancel();
-        let all = async {
-            let mut controls = Vec::new();
-            for operation in self.running() {
-                operation.suspend.cancel();
-                controls.extend(operation.controls());
-            }
-            join_all(controls.iter().map(|control| control.suspend(PATIENCE))).await;
-            self.0.tasks.close();
-            self.0.tasks.wait().await;
-        };
-        if timeout(STOP_LIMIT, all).await.is_err() {
-            tracing::error!(
-                "not everything could be stopped in time: its journal says where it is"
-            );
-        }
-    }
-
-    fn running(&self) -> Vec<Arc<Operation>> {
-        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.values().filter(|one| !one.ended()).cloned().collect()
-    }
-
-    /// Takes no further request, ends what runs, and waits for it.
-    pub async fn abort(&self) {
-        self.0.abort.cancel();
-        self.0.stop.cancel();
-        for operation in self.running() {
-            operation.cancel.cancel();
-            for control in operation.controls() {
-                control.kill("the service was stopped".to_owned());
-            }
-        }
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
     }
 
     fn get(&self, kind: Kind, wid: &str) -> Result<Arc<Operation>, Problem> {

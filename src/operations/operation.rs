@@ -54,6 +54,8 @@ pub(crate) struct Operation {
     pub(crate) clusters: Vec<String>,
     /// What it makes of the states of its nodes.
     pub(crate) footprint: Option<Footprint>,
+    /// Whether the site's hook is run at its end.
+    pub(crate) hook: bool,
     /// Its messages.
     pub(crate) log: Arc<Log>,
     /// What commands printed, when it was asked for.
@@ -102,6 +104,7 @@ impl Operation {
             nodes: record.nodes,
             clusters: record.clusters,
             footprint: record.footprint,
+            hook: record.hook,
             log,
             debug,
             watches,
@@ -128,6 +131,7 @@ impl Operation {
             state: inner.state.clone(),
             error: inner.error.clone(),
             footprint: self.footprint,
+            hook: self.hook,
             lines: self.log.since(0, u8::MAX, None).0,
         }
     }
@@ -175,6 +179,11 @@ impl Operation {
     /// Waits until nothing of it runs any more.
     pub(crate) async fn finished(&self) {
         self.closed.cancelled().await;
+    }
+
+    /// Whether it has ended and its end is written down.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.ended() && self.closed.is_cancelled()
     }
 
     /// Whether it has ended.

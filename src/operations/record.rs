@@ -35,6 +35,9 @@ pub(crate) struct Record {
     pub(crate) lines: Vec<Line>,
     /// What it makes of the states of its nodes; nothing for one that only asks.
     pub(crate) footprint: Option<Footprint>,
+    /// Whether the site's hook is run at its end.
+    #[serde(default)]
+    pub(crate) hook: bool,
 }
 
 /// States of a node during an operation and at its end.

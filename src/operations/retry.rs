@@ -33,7 +33,7 @@ pub(super) async fn retry(
 ) -> Result<Option<Created>, Problem> {
     let (mut plans, known) = plans(inner, first).await?;
     let held = inner.rights().of(&viewer.user).await?;
-    plans.orders.iter().try_for_each(|order| create::may_write(&held, order))?;
+    plans.orders.iter().try_for_each(|order| create::may_write(&held, first.kind, order))?;
     let wid = first.kind.new_id();
     let nodes: Vec<_> = plans.orders.iter().flat_map(|order| order.nodes.clone()).collect();
     let (reservation, free, busy) = inner.reservations.take(&wid, nodes, false);

@@ -4,7 +4,9 @@ use super::{
     Inner, archive,
     asked::Asked,
     create::Installed,
+    hook,
     journal::{self, Entry, Pen},
+    logfiles,
     operation::Operation,
     part::Part,
     reservation::Reservation,
@@ -128,7 +130,9 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
         done.cancel();
         carried
     };
-    let scribe = journal::scribe(&pen, operation, &feed, &done);
+    let site = inner.means.site();
+    let server = &site.config.server;
+    let scribe = journal::scribe(&pen, operation, &feed, server, &done);
     let error = match Box::pin(async { tokio::join!(work, scribe).0 }).await {
         Carried::Out(error) => error,
         Carried::Suspended => {
@@ -146,6 +150,8 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
     drop(reservation);
     operation.close();
     feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
+    logfiles::rows(server, operation).await;
+    hook::run(&server.hooks, operation).await;
 }
 
 /// Writes the end of an operation down. While the disk does not let us, the operation keeps its
@@ -153,8 +159,11 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
 /// service is stopped first; it does go on then.
 async fn write_end(inner: &Inner, operation: &Operation) -> bool {
     let mut told = false;
+    let rows = inner.means.site().config.server.logs.database;
     loop {
-        let Err(problem) = archive::end(&*inner.means.store, operation).await else { return true };
+        let Err(problem) = archive::end(&*inner.means.store, operation, rows).await else {
+            return true;
+        };
         if !told {
             tracing::error!(wid = operation.wid, %problem, "the end of the operation cannot be recorded: tried again until it can");
             told = true;

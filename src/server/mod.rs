@@ -21,6 +21,7 @@ mod workshop;
 use crate::{
     access::{self, Access},
     api::{self, Api},
+    consoles::Consoles,
     operations::{Means, Operations, Premises, Stream},
     platform::Ports,
     steps::{Turns, Windows},
@@ -51,6 +52,10 @@ const FETCH_STALL: Duration = Duration::from_secs(60);
 /// Files that a site of any size may need open at once: a thousand TFTP transfers, as many ssh
 /// connections, probes and API clients. More would only lengthen the system's tables.
 const MOST_FILES: u64 = 65_536;
+
+/// Between two looks for operations that are old enough to be forgotten.
+const CLEANING: Duration = Duration::from_secs(60);
+
 /// What becomes of the operations that run when the service is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtStop {
@@ -101,13 +106,17 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let mut reloading = JoinSet::new();
     reloading.spawn(reloader.serve(stop.clone()));
     tracing::info!(%address, nodes = site.inventory.all().len(), "the service is ready");
-    let api = Arc::new(Api { operations: operations.clone(), reload, access });
+    let consoles = Consoles::new(address.ip(), access::own_name(&site.config));
+    let api = Arc::new(Api { operations: operations.clone(), reload, access, consoles });
+    let kept = Arc::clone(&api);
     let ended = {
         let serving = api::serve(listener, tls, api, stop.clone());
+        let cleaning = clean(&operations);
         let signal = wait_for_signal();
-        tokio::pin!(serving);
+        tokio::pin!(serving, cleaning);
         tokio::select! {
             ended = &mut serving => ended.map_err(Into::into),
+            never = &mut cleaning => match never {},
             ended = boot.failed() => Err(ended),
             signal = signal => {
                 tracing::info!(signal = signal?, "stopping");
@@ -119,9 +128,18 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
         }
     };
     stop.cancel();
+    kept.consoles.stop().await;
     boot.stopped().await;
     while reloading.join_next().await.is_some() {}
     ended.map(|()| served)
+}
+
+/// Forgets old operations, again and again.
+async fn clean(operations: &Operations) -> std::convert::Infallible {
+    loop {
+        operations.clean().await;
+        tokio::time::sleep(CLEANING).await;
+    }
 }
 
 /// Ends what runs, then the service.

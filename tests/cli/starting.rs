@@ -56,7 +56,8 @@ fn without_a_service_the_way_out_is_told() {
 fn the_log_can_be_json() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let site = Site::new();
-    site.write("server.conf", &site.server_conf(taken.local_addr().unwrap().port()));
+    let server = site.server_conf(taken.local_addr().unwrap().port());
+    site.write("server.conf", &format!("{server}eventz: {{}}\n"));
     let ran = Ran::of(site.serve_command().arg("--log-json").output().unwrap()).ended(1);
     let first: serde_json::Value = serde_json::from_str(ran.err.lines().next().unwrap()).unwrap();
     assert_eq!(first["level"], "WARN", "{first}");

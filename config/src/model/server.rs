@@ -42,9 +42,9 @@ section! {
         /// Boot profiles.
         pxe: Pxe => mandatory(),
         /// Commands run at the end of operations.
-        hooks: Hooks => optional().later(),
+        hooks: Hooks => optional(),
         /// After this time without news an operation is forgotten.
-        autoclean_threshold: Minutes => default("360").later(),
+        autoclean_threshold: Minutes => default("360"),
         /// How long nodes may wait at a breakpoint to be continued or aborted; those that still wait then fail.
         breakpoint_limit: Duration => default("604800").check(Check::Range(1, 31_536_000)),
         /// Programs that the service uses.
@@ -109,11 +109,11 @@ section! {
     /// Files that the service writes about what it does.
     pub struct Logs {
         /// Statistics, one line per node and operation. Empty = off.
-        logfile: Option<PathBuf> => default("''").check(Check::NewFile).later().fixed(),
+        logfile: Option<PathBuf> => default("''").check(Check::NewFile).fixed(),
         /// Record one row per node and operation.
-        database: bool => default("true").later(),
+        database: bool => default("true"),
         /// Copy of the progress messages. Empty = off.
-        debugfile: Option<PathBuf> => default("''").check(Check::NewFile).later(),
+        debugfile: Option<PathBuf> => default("''").check(Check::NewFile),
     }
 }
 

@@ -180,10 +180,7 @@ fn what_has_no_effect_is_said_once_per_key() {
     let expected = [
         "1:11: database: has no effect: replaced by the embedded store",
         "5:15: authentication/http_basic: passwords travel in the clear: set security/secure_server to true",
-        "7:17: logs/logfile: not yet in effect",
-        "7:49: logs/debugfile: not yet in effect",
         "10:11: windows/rebot: unknown key, ignored, did you mean `reboot`?",
-        "19:8: hooks: not yet in effect",
         "20:37: external/taktuk/auto_propagate: has no effect: replaced by our own ssh sessions",
     ];
     let told = site.notices("server.conf");
