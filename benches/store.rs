@@ -96,14 +96,19 @@ impl Journal for Log {
 }
 
 /// Transitions per second of so many producers, each waiting for its own, and the 99th
-/// percentile of what one waits.
-async fn rate(journal: &Arc<dyn Journal>, producers: u64) -> Result<(f64, Duration)> {
+/// percentile of what one waits. They are those of so many `operations`.
+async fn rate(
+    journal: &Arc<dyn Journal>,
+    producers: u64,
+    operations: u64,
+) -> Result<(f64, Duration)> {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for producer in 0..producers {
         let journal = Arc::clone(journal);
         tasks.spawn(async move {
-            let wid = format!("D-{producer:08}-0000-4000-8000-000000000000");
+            let operation = producer % operations;
+            let wid = format!("D-{operation:08}-0000-4000-8000-000000000000");
             let mut waits = Vec::new();
             while begun.elapsed() < ROUND {
                 let asked = Instant::now();
@@ -149,24 +154,24 @@ fn load() -> String {
 }
 
 /// Rates of the store and of the log, in turns.
-async fn transitions(dir: &Path, producers: u64) -> Result<()> {
+async fn transitions(dir: &Path, producers: u64, operations: u64) -> Result<()> {
     let store: Arc<dyn Journal> = Arc::new(EmbeddedStore::open(dir.join("store"))?);
     let log: Arc<dyn Journal> = Arc::new(Log::create(&dir.join("log"))?);
     let (mut ours, mut floor, mut ratios, mut slow) = (vec![], vec![], vec![], vec![]);
     let mut work = vec![];
     for _ in 0..ROUNDS {
         let before = process();
-        let (store, wait) = rate(&store, producers).await?;
+        let (store, wait) = rate(&store, producers, operations).await?;
         let worked = process().saturating_sub(before);
         work.push(worked.as_secs_f64() * 1e6 / (store * ROUND.as_secs_f64()));
-        let (log, _) = rate(&log, producers).await?;
+        let (log, _) = rate(&log, producers, operations).await?;
         ours.push(store);
         floor.push(log);
         ratios.push(store / log);
         slow.push(wait);
     }
     println!(
-        "{producers:>3} producers: {:>8.0} transitions/s, {:.1} us of a processor each, p99 {:>6.2} ms; plain log {:>8.0}; ratio {:.2}   (load {})",
+        "{producers:>3} producers of {operations:>2} operations: {:>8.0} transitions/s, {:.1} us of a processor each, p99 {:>6.2} ms; plain log {:>8.0}; ratio {:.2}   (load {})",
         median(&mut ours),
         median(&mut work),
         median(&mut slow).as_secs_f64() * 1e3,
@@ -302,9 +307,9 @@ async fn main() -> Result<()> {
     let parent = parent.map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = tempfile::tempdir_in(&parent)?;
     println!("in {}, {} rounds of {ROUND:?} each, medians", parent.display(), ROUNDS);
-    for producers in [64, 1] {
+    for (producers, operations) in [(64, 64), (64, 1), (512, 8), (1, 1)] {
         let dir = tempfile::tempdir_in(dir.path())?;
-        transitions(dir.path(), producers).await?;
+        transitions(dir.path(), producers, operations).await?;
     }
     reopening(&dir.path().join("killed")).await?;
     age(dir.path()).await

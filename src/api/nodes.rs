@@ -3,7 +3,7 @@
 use super::{Api, reply::Reply, request::Request};
 use crate::{
     operations::nodes,
-    types::{Common, NodeInfo, Problem},
+    types::{Common, Explanation, NodeInfo, Problem},
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -50,4 +50,12 @@ pub(super) async fn one(api: Arc<Api>, request: Request) -> Result<Reply, Proble
         Some(info) => Reply::of(&info),
         None => Err(Problem::NotFound(format!("nothing is known of {}", request.segment(0)))),
     }
+}
+
+/// Why a node is where it is: what it waits for, since when, until when, what was seen of it, the
+/// likely cause and what to do next. The node is looked at for that: it may take ten seconds.
+#[utoipa::path(get, path = "/nodes/{node}/explain", tag = "nodes", params(("node" = String, Path)),
+    responses((status = 200, body = Explanation), (status = 400, description = "2: no such node")))]
+pub(super) async fn explain(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
+    Reply::of(&api.operations.explain(request.segment(0)).await?)
 }

@@ -29,6 +29,7 @@ const OPTIONAL: &str = "May be left out";
         reload::reload,
         nodes::list,
         nodes::one,
+        nodes::explain,
         environments::list,
         environments::record,
         environments::remove,

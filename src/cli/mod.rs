@@ -8,6 +8,7 @@ mod check;
 mod control;
 mod deploy;
 mod env;
+mod explain;
 mod failure;
 mod links;
 mod logs;
@@ -101,6 +102,8 @@ enum Verb {
     Power(power::PowerArgs),
     /// Show the nodes and what is installed on them.
     Nodes(nodes::NodesArgs),
+    /// Why a node is where it is, and what to do next.
+    Explain(explain::ExplainArgs),
     /// Recorded environments: what can be installed.
     Env(env::EnvArgs),
     /// Show the steps of a deployment, as the configuration has them.
@@ -171,6 +174,7 @@ impl Kadence {
         match self.verb {
             Verb::Serve(args) => args.run().await,
             Verb::Check(args) => args.run(),
+            Verb::Explain(args) => args.run(&global.client()?).await,
             Verb::Reload(args) => args.run(&global.client()?).await,
             Verb::Steps(args) => args.run(),
             Verb::InstallLinks(args) => args.run(),

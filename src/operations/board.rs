@@ -37,6 +37,24 @@ pub(crate) struct Place {
     /// Its way through the macro-steps.
     pub(crate) columns: [Column; POSITIONS],
     since: Option<Instant>,
+    /// When the step fails on it, or the macro-step does.
+    until: Option<Instant>,
+    /// When the macro-step fails on it.
+    macro_until: Option<Instant>,
+}
+
+impl Place {
+    /// How long it has been in its step, and how long it may still be.
+    pub(crate) fn times(&self) -> (Duration, Option<Duration>) {
+        let since = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        (since, left)
+    }
+
+    /// Whether it waits at a breakpoint.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
 }
 
 /// One macro-step in the statistics of one node.
@@ -82,13 +100,17 @@ impl Board {
             place.paused = false;
             match inner {
                 None => {
+                    place.macro_until = limit.map(|limit| Instant::now() + limit);
                     if let Some(column) = place.columns.get_mut(outer.position as usize) {
                         column.step = outer.name.to_string();
                         column.timeout = limit.map_or(0, |limit| limit.as_secs());
                     }
                 }
                 Some(inner) => {
-                    place.since = Some(Instant::now());
+                    let now = Instant::now();
+                    place.since = Some(now);
+                    let own = limit.map(|limit| now + limit).into_iter();
+                    place.until = own.chain(place.macro_until).min();
                     place.status.macro_step = Some(outer.name.to_string());
                     place.status.micro = Some(inner.name.to_string());
                     place.status.state = "ok".into();

@@ -23,6 +23,7 @@ mod clean;
 mod create;
 mod custom;
 pub mod environments;
+mod explain;
 mod facts;
 mod feed;
 mod hook;
@@ -77,7 +78,7 @@ use crate::{
     platform::Ports,
     steps::Windows,
     store::Store,
-    types::{Code, Created, Kind, NodeStatus, Poll, Problem, StatusTree},
+    types::{Code, Created, Explanation, Kind, NodeStatus, Poll, Problem, StatusTree},
 };
 use operation::Operation;
 use reservation::Reservations;
@@ -207,6 +208,14 @@ impl Operations {
             table.values().filter(|one| one.kind == kind).map(|one| one.poll(viewer)).collect();
         list.sort_by(|a, b| (a.start_time, &a.wid).cmp(&(b.start_time, &b.wid)));
         list
+    }
+
+    /// Why a node is where it is: looks at the node, and at what is being done to it.
+    ///
+    /// # Errors
+    /// 2 if there is no such node.
+    pub async fn explain(&self, node: &str) -> Result<Explanation, Problem> {
+        explain::explain(&self.0, node).await
     }
 
     /// How one operation stands.

@@ -7,6 +7,7 @@
 
 mod advice;
 mod event;
+mod explanation;
 mod operation;
 mod problem;
 mod reloaded;
@@ -14,6 +15,7 @@ mod request;
 
 pub use advice::{Advice, Class, advice};
 pub use event::{Event, EventBody};
+pub use explanation::{Explanation, OperationOfNode, Seen, SeenRequest};
 pub use operation::{
     Created, Discarded, EnvironmentRef, Kind, NodeInfo, NodeLists, NodeStatus, Poll, Resources,
     StatusTree, StepStatus,

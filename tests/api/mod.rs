@@ -11,6 +11,7 @@ mod document;
 mod ends;
 mod environments;
 mod events;
+mod explain;
 mod formats;
 mod groups;
 mod hostile;

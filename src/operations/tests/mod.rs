@@ -2,6 +2,7 @@
 //! does not wait.
 
 mod cancel;
+mod explain;
 mod newer;
 mod reboots;
 mod retry;
