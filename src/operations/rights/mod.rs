@@ -8,6 +8,7 @@ use crate::{
     store::{Change, RightRecord, Store},
     types::{Code, Problem},
 };
+use automata::ranges;
 use config::model::server::{Rights as Written, RightsKind};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -323,7 +324,10 @@ impl Held {
     pub fn demand(&self, nodes: &[&str], part: &str, detail: &str) -> Result<(), Problem> {
         match &self.0 {
             Some(rights) if !allows(rights, nodes, part) => {
-                Err(Problem::new(Code::InvalidRights, detail))
+                let nodes = ranges::fold(nodes.iter().copied());
+                let hint =
+                    format!("an administrator gives rights: `kadence rights add USER -m {nodes}`");
+                Err(Problem::new(Code::InvalidRights, detail).hint(hint))
             }
             _ => Ok(()),
         }
