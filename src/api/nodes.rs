@@ -57,5 +57,5 @@ pub(super) async fn one(api: Arc<Api>, request: Request) -> Result<Reply, Proble
 #[utoipa::path(get, path = "/nodes/{node}/explain", tag = "nodes", params(("node" = String, Path)),
     responses((status = 200, body = Explanation), (status = 400, description = "2: no such node")))]
 pub(super) async fn explain(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
-    Reply::of(&api.operations.explain(request.segment(0)).await?)
+    Reply::of(&api.operations.explain(request.segment(0), &request.viewer).await?)
 }

@@ -1,9 +1,13 @@
 //! Why a node is where it is.
 
-use super::{Inner, board::Place, operation::Operation};
+use super::{
+    Inner,
+    board::Place,
+    operation::{Operation, Viewer},
+};
 use crate::{
     nodes::Node,
-    platform::{PowerState, Reach, Sighting, Witness},
+    platform::{PowerError, PowerState, Reach, Sighting, Witness},
     types::{Explanation, OperationOfNode, Problem, Seen, SeenRequest, advice},
 };
 use std::{
@@ -24,6 +28,8 @@ const FIRMWARE: Duration = Duration::from_secs(30);
 /// What is known of a node, for the rules.
 struct Facts {
     name: String,
+    /// Whose operation holds it, of which nothing more may be told.
+    others: Option<String>,
     wid: Option<String>,
     /// The operation has ended.
     done: bool,
@@ -45,15 +51,24 @@ struct Waits {
     paused: bool,
 }
 
-/// Looks at `name` and at what is being done to it.
+/// Looks at `name` and at what is being done to it, for `viewer`: of another user's operation he is
+/// told no more than that it is there.
 ///
 /// # Errors
-/// There is no such node.
-pub(super) async fn explain(inner: &Inner, name: &str) -> Result<Explanation, Problem> {
+/// 2: there is no such node. 6: he has no right on it.
+pub(super) async fn explain(
+    inner: &Inner,
+    name: &str,
+    viewer: &Viewer,
+) -> Result<Explanation, Problem> {
     let (site, ports) = inner.means.premises.both();
     let node = site.inventory.select(&[name.to_owned()])?.nodes.into_iter().next();
     let Some(node) = node else { return Err(Problem::NotFound(name.to_owned())) };
+    if !viewer.almighty {
+        inner.rights().of(&viewer.user).await?.demand(&[&node.name], "", "")?;
+    }
     let operation = of(inner, &node.name);
+    let mine = operation.as_deref().filter(|operation| operation.open_to(viewer));
     let network = &site.config.server.network.ports;
     let probe =
         |port| ports.presence.probe(SocketAddr::new(IpAddr::V4(node.address), port), PROBE_LIMIT);
@@ -63,14 +78,14 @@ pub(super) async fn explain(inner: &Inner, name: &str) -> Result<Explanation, Pr
         probe(network.test_deploy_env)
     );
     let request = ports.presence.last_seen(&node);
-    let waits = operation.as_deref().and_then(|operation| waits(operation, &node));
+    let waits = mine.and_then(|operation| waits(operation, &node));
+    let others = operation.as_deref().filter(|one| mine.is_none() && !one.ended());
     let facts = Facts {
         name: node.name.clone(),
-        wid: operation.as_ref().map(|operation| operation.wid.clone()),
-        done: operation.as_ref().is_none_or(|operation| operation.ended()),
-        error: operation.as_ref().and_then(|operation| {
-            operation.state().remove(&node.name).and_then(|status| status.error)
-        }),
+        others: others.map(|operation| operation.user.clone()),
+        wid: mine.map(|operation| operation.wid.clone()),
+        done: mine.is_none_or(Operation::ended),
+        error: mine.and_then(|operation| operation.state().remove(&node.name)?.error),
         power: power.as_ref().ok().copied(),
         ssh,
         marker,
@@ -86,12 +101,7 @@ pub(super) async fn explain(inner: &Inner, name: &str) -> Result<Explanation, Pr
         waits_for: waits.map(|waits| format!("{} in {}", waits.micro, waits.macro_step)),
         since: waits.map(|waits| seconds(waits.since)),
         until: waits.and_then(|waits| waits.left).map(seconds),
-        seen: Seen {
-            power: power.map_or_else(|why| format!("unknown: {why}"), |state| state.to_string()),
-            ssh: word(ssh).to_owned(),
-            deployment_system: word(marker).to_owned(),
-            request: request.map(asked),
-        },
+        seen: seen(power, (ssh, marker), request),
         error: facts.error,
         cause,
         next,
@@ -103,6 +113,19 @@ fn of(inner: &Inner, name: &str) -> Option<Arc<Operation>> {
     let table = inner.table.read().unwrap_or_else(PoisonError::into_inner);
     let mine = table.values().filter(|one| one.nodes.iter().any(|node| node == name));
     mine.max_by_key(|one| (!one.ended(), one.start)).cloned()
+}
+
+fn seen(
+    power: Result<PowerState, PowerError>,
+    (ssh, marker): (Reach, Reach),
+    request: Option<Sighting>,
+) -> Seen {
+    Seen {
+        power: power.map_or_else(|why| format!("unknown: {why}"), |state| state.to_string()),
+        ssh: word(ssh).to_owned(),
+        deployment_system: word(marker).to_owned(),
+        request: request.map(asked),
+    }
 }
 
 fn asked(seen: Sighting) -> SeenRequest {
@@ -153,6 +176,10 @@ fn word(reach: Reach) -> &'static str {
 fn cause(facts: &Facts) -> (String, Vec<String>) {
     let Facts { name, wid, done, waits, error, .. } = facts;
     let wid = wid.clone().unwrap_or_default();
+    if let Some(user) = &facts.others {
+        let cause = format!("an operation of {user} is under way on it");
+        return (cause, vec!["kadence operations".to_owned()]);
+    }
     match (waits, error) {
         (Some(waits), _) if waits.paused => (
             "it waits at a breakpoint for somebody to let it go on".to_owned(),
@@ -220,6 +247,7 @@ mod tests {
     fn facts() -> Facts {
         Facts {
             name: "node-1".into(),
+            others: None,
             wid: Some("D-1".into()),
             done: false,
             waits: Some(Waits {

@@ -213,9 +213,9 @@ impl Operations {
     /// Why a node is where it is: looks at the node, and at what is being done to it.
     ///
     /// # Errors
-    /// 2 if there is no such node.
-    pub async fn explain(&self, node: &str) -> Result<Explanation, Problem> {
-        explain::explain(&self.0, node).await
+    /// 2 if there is no such node, 6 if `viewer` has no right on it.
+    pub async fn explain(&self, node: &str, viewer: &Viewer) -> Result<Explanation, Problem> {
+        explain::explain(&self.0, node, viewer).await
     }
 
     /// How one operation stands.

@@ -9,7 +9,7 @@
 //! given is looked at first.
 
 use super::{Micro, Note, PowerStep, Run, Step, again};
-use crate::platform::{Level, Reach};
+use crate::platform::{Level, Reach, boot_id::boot_id};
 use automata::{Context, NodeId, NodeSet, Outcome, Reason, Task};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -26,6 +26,9 @@ const OFF_LIMIT: Duration = Duration::from_secs(300);
 
 /// How long an order may take to show that a running system has accepted.
 const CALM: Duration = Duration::from_secs(30);
+
+/// Bound of asking which boot a node is in.
+const BOOT_ID_LIMIT: Duration = Duration::from_secs(10);
 
 /// Bound of trying a port.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
@@ -115,15 +118,22 @@ pub async fn clear_profile(run: &Run, id: NodeId) -> Result<(), Reason> {
 
 /// Ends what a deployment that failed left at work on a node, and what it mounted there: its disk
 /// can be looked at, or the node be switched off, as it is. Nothing is done to a node that is
-/// elsewhere than in the deployment system, or whose disk was not written to.
+/// elsewhere than in the deployment system, or whose disk was not written to. Nor to one that has
+/// been booted since: another operation may have taken it, and what is at work there is not ours.
 ///
 /// # Errors
 /// Something is still at work there, or that cannot be told.
 pub async fn tidy(run: &Run, id: NodeId) -> Result<(), Reason> {
-    if !run.is_written(id) || !in_deployment_system(run, id).await {
+    let ours = run.memory().systems.get(&id).copied();
+    let (true, Some(ours)) = (run.is_written(id), ours) else { return Ok(()) };
+    if !in_deployment_system(run, id).await {
         return Ok(());
     }
-    again::tidy(run, id).await
+    let now = boot_id(&*run.ports.shell, run.node(id), BOOT_ID_LIMIT).await;
+    match now.map_err(|why| Reason::from(why.to_string()))? {
+        now if now == ours => again::tidy(run, id).await,
+        _ => Ok(()),
+    }
 }
 
 async fn in_deployment_system(run: &Run, id: NodeId) -> bool {

@@ -24,6 +24,10 @@ async fn a_node_is_explained_before_during_and_after_an_operation_that_fails() {
         (&told["operation"]["wid"], &told["operation"]["done"]),
         (&json!(wid), &json!(false))
     );
+    // Another user's operation is there, and no more is told of it.
+    let bert = service.user("bert").get("/nodes/node-1/explain").await.ok().json();
+    assert_eq!((&bert["operation"]["user"], &bert["waits_for"]), (&json!("anna"), &json!(null)));
+    assert_eq!(bert["cause"], "an operation of anna is under way on it");
     assert!(told["until"].as_u64().is_some_and(|left| left > 0), "{told}");
     let why = told["seen"]["power"].as_str().unwrap();
     assert!(why.starts_with("unknown: "), "its command waits: {why}");
@@ -31,6 +35,8 @@ async fn a_node_is_explained_before_during_and_after_an_operation_that_fails() {
     service.write("power/node-1.lab.test.broken", "");
     service.release("node-1");
     anna.done(&format!("/power/{wid}")).await;
+    let bert = service.user("bert").get("/nodes/node-1/explain").await.ok().json();
+    assert_eq!(bert["error"], json!(null), "{bert}");
     let (code, out, _) = service.cli(&["explain", "node-1"]).await;
     assert_eq!(code, 0);
     for words in ["lost its mains cable", "likely cause", &format!("kadence retry {wid}")] {

@@ -24,6 +24,8 @@ async fn nothing_is_done_without_a_right_not_even_for_administrators() {
         let answer = user.put("/power", &on).await.refused_with(6, &[text]);
         assert_eq!(answer.text, format!("{text}\n"));
     }
+    // Nor is a machine looked at for somebody who has no right on it.
+    anna.get("/nodes/node-1/explain").await.refused_with(6, &[]);
     let (code, _, said) = service.cli(&["power", "on", "-m", "node-1"]).await;
     let way_out = "`kadence rights add USER -m node-1.lab.test`";
     assert!(code == 6 && said.contains(way_out), "{code} {said}");

@@ -11,7 +11,7 @@ async fn told(faults: &str, after: Duration) -> crate::types::Explanation {
     let bed = Bed::new(&scenario).await;
     bed.deploy(json!({"nodes": ["node-1.sim"]})).await;
     sleep(after).await;
-    bed.operations.explain("node-1").await.unwrap()
+    bed.operations.explain("node-1", &anna()).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

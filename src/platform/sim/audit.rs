@@ -84,9 +84,10 @@ impl Audit {
         self.deeds.entry(node.to_owned()).or_default()
     }
 
-    /// `node` is sent on an errand; what is left there of one that failed may be ended afterwards.
+    /// `node` is sent on an errand. Afterwards it may be looked at, and what is left there of one that
+    /// failed be ended.
     pub(super) fn errand(&mut self, node: &str, errand: &Errand) {
-        if matches!(errand, Errand::Tidy { .. }) {
+        if matches!(errand, Errand::Tidy { .. } | Errand::BootId) {
             self.deeds.entry(node.to_owned()).or_default().errands += 1;
         } else {
             self.doing(node, "an errand").errands += 1;

@@ -2,6 +2,7 @@
 
 mod power;
 mod ticket;
+mod tidy;
 mod wait;
 
 use super::{Boots, Files, Journalist, Ledger, Micro, Note, Run, Step, Turns, Windows};
