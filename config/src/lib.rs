@@ -9,6 +9,7 @@
 //! `inventory` then unfolds the node ranges (`ranges`) into machines.
 
 mod check;
+mod connector;
 mod doc;
 mod expression;
 mod inventory;
@@ -23,6 +24,7 @@ mod snippet;
 mod substitute;
 mod tree;
 
+pub use connector::{Agent, Connector, HostKeys, SshConnector, SshLogin};
 pub use doc::{KeyDoc, documentation, explain};
 pub use expression::{BadExpression, Expression};
 pub use load::{Loaded, LoadedClient, load, load_client};

@@ -60,7 +60,14 @@ impl BootIdError {
     /// Whether the one who answered is not the system that told its boot id before: that one let
     /// us in.
     pub fn is_of_another_system(&self) -> bool {
-        matches!(self, Self::Shell(ShellError::Key { .. } | ShellError::HostKey { .. }))
+        matches!(
+            self,
+            Self::Shell(
+                ShellError::Key { .. }
+                    | ShellError::HostKey { .. }
+                    | ShellError::UnknownHost { .. }
+            )
+        )
     }
 
     /// Whether nobody answered in time or to the end: the system that told its boot id before may

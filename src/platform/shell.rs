@@ -56,12 +56,12 @@ pub enum ShellError {
         /// What the network or the ssh library said.
         why: String,
     },
-    /// The node answered and refused our key.
+    /// The node answered and refused our keys.
     #[error("ssh to {node} was refused: the key {key} is not accepted there")]
     Key {
         /// Which node.
         node: String,
-        /// Which private key was offered (its path).
+        /// Which private keys were offered (their paths, the agent).
         key: String,
     },
     /// Our private key cannot be used: nothing was sent to the node.
@@ -83,6 +83,16 @@ pub enum ShellError {
         was: String,
         /// Fingerprint now.
         now: String,
+    },
+    /// The files of known hosts do not vouch for the host key that the node shows.
+    #[error("ssh to {node} was given up: its host key {now} is {why}")]
+    UnknownHost {
+        /// Which node.
+        node: String,
+        /// Fingerprint of the key.
+        now: String,
+        /// What the files say.
+        why: String,
     },
     /// The deadline passed.
     #[error("no answer from {node} within {}", super::rounded(*after))]

@@ -4,8 +4,10 @@ use super::{simulated::Simulated, site};
 use crate::{
     nodes::Node,
     platform::{
-        Here, Ports,
+        Here, Ports, Shell,
         real::{
+            called::Called,
+            command::CommandShell,
             power::{RealPower, SETTLE},
             presence::PresenceHub,
             ssh::{Ssh, SshOptions},
@@ -14,7 +16,7 @@ use crate::{
         rendered::{Profiles, Shelf},
     },
 };
-use config::Config;
+use config::{Config, Connector};
 use netboot::ProfileTable;
 use std::{collections::HashSet, sync::Arc};
 
@@ -83,9 +85,7 @@ fn real(
     profiles: Arc<Profiles>,
 ) -> anyhow::Result<Ports> {
     let server = &site.config.server;
-    let mut options = SshOptions::new(&server.ssh_private_key);
-    options.port = server.network.ports.ssh;
-    let shell = Arc::new(Ssh::new(options));
+    let shell = shell(&site.config);
     let relay = RelaySettings {
         block: server.relay.block_size as usize,
         ring: server.relay.ring as usize,
@@ -93,10 +93,24 @@ fn real(
     };
     Ok(Ports {
         power: Arc::new(RealPower::new(site::commands(&site.config), SETTLE)?),
-        transfer: Arc::new(RelayTransfer::new(shell.clone(), relay)),
+        transfer: Arc::new(RelayTransfer::new(Arc::clone(&shell), relay)),
         shell,
         presence: hub,
         profiles,
         server: Arc::new(Here),
     })
+}
+
+/// The way to nodes that the site's connector wants.
+fn shell(config: &Config) -> Arc<dyn Shell> {
+    let (server, called) = (&config.server, Called::new(config));
+    match server.external.connector() {
+        Connector::Command { text, .. } => Arc::new(CommandShell::new(text, called)),
+        Connector::Ssh(connector) => Arc::new(Ssh::new(SshOptions {
+            port: server.network.ports.ssh,
+            connector: Some(connector),
+            called,
+            ..SshOptions::new(&server.ssh_private_key)
+        })),
+    }
 }

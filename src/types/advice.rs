@@ -76,6 +76,11 @@ const KNOWN: &[(&str, Class, &str)] = &[
     ("was busy with another action", Infrastructure, "wait, or look who else uses the BMC"),
     ("cannot use the private key", Infrastructure, "correct ssh_private_key"),
     ("is not accepted there", Infrastructure, "the deployment system must know our key"),
+    (
+        "was given up: its host key",
+        Infrastructure,
+        "correct the files of known hosts, or StrictHostKeyChecking",
+    ),
     ("the server cannot listen", Infrastructure, SITE),
     ("cannot read", Infrastructure, SERVER),
     ("panicked", Infrastructure, MISTAKE),

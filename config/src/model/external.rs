@@ -1,7 +1,10 @@
 //! `server.conf`: programs that the service uses.
 
+use crate::connector::Connector;
 use crate::key::{default, mandatory, optional};
 use crate::macros::section;
+use crate::read::Reader;
+use crate::tree::Located;
 use std::{net::Ipv4Addr, time::Duration};
 
 /// What took the place of the old way to run commands on many nodes.
@@ -9,8 +12,11 @@ const SHELL: &str = "our own ssh sessions";
 
 section! {
     /// Programs that the service uses.
-    pub struct External {
-        /// What `DEFAULT_CONNECTOR` stands for in commands.
+    pub struct External (check = reached) {
+        /// What `DEFAULT_CONNECTOR` stands for in commands, and how nodes are reached. Of ssh its
+        /// options `-l`, `-p`, `-i`, `-A`, `-q`, `-F` and those `-o` that mean something to the
+        /// service's own sessions are applied; with any other option or program the command itself
+        /// is run, one process per node, with the host and the command as its last two arguments.
         default_connector: String => default(
             "ssh -A -l root -q -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=publickey -o BatchMode=yes"
         ),
@@ -29,7 +35,27 @@ section! {
     }
 }
 
+/// Says so where nodes are not reached by our own sessions.
+fn reached(external: &External, at: &Located, cx: &mut Reader<'_>) {
+    if let Connector::Command { text, why } = external.connector() {
+        let taktuk = at.get("taktuk").and_then(|taktuk| taktuk.get("connector"));
+        let at = taktuk.or_else(|| at.get("default_connector")).unwrap_or(at);
+        let text = format!("nodes are reached by `{text}`, one process per node: {why}");
+        cx.notice(at.place(), &at.path, text);
+    }
+}
+
 impl External {
+    /// How nodes are reached. The file of settings that an ssh command names is read.
+    pub fn connector(&self) -> Connector {
+        Connector::parse(&self.connector_text())
+    }
+
+    /// The command for it, as `TAKTUK_CONNECTOR` stands for it.
+    pub fn connector_text(&self) -> String {
+        self.taktuk.connector.replace("DEFAULT_CONNECTOR", &self.default_connector)
+    }
+
     /// The further options of mkfs for a file system; empty where none are set.
     pub fn mkfs_args(&self, fstype: &str) -> &str {
         self.mkfs.iter().find(|mkfs| mkfs.fstype == fstype).map_or("", |mkfs| &mkfs.args)
@@ -39,8 +65,8 @@ impl External {
 section! {
     /// Commands on many nodes.
     pub struct Taktuk {
-        /// How nodes are reached.
-        connector: String => default("DEFAULT_CONNECTOR").replaced(SHELL),
+        /// How nodes are reached, where it is not by `external/default_connector`.
+        connector: String => default("DEFAULT_CONNECTOR"),
         /// Children of a node in the tree; 0 = as they come.
         tree_arity: u32 => default("0").replaced(SHELL),
         /// Copy the program to the nodes first.

@@ -1,7 +1,8 @@
 //! One ssh connection: dialled, pinned, logged in, kept.
 
+use super::{keys::Keys, known::KnownHosts};
 use rustix::net::{RecvFlags, recv, sockopt};
-use ssh2::{ErrorCode, HashType, Session};
+use ssh2::{ErrorCode, HashType, MethodType, Session};
 use std::{
     fmt, io,
     net::{Shutdown, SocketAddr, TcpStream},
@@ -29,19 +30,25 @@ const FILE: i32 = -16;
 pub(super) enum LoginError {
     /// The network or the protocol failed.
     Connection(String),
-    /// The server does not accept the key.
-    Key,
-    /// The text is not a private key.
-    KeyFile(String),
+    /// The server accepts none of these keys.
+    Key(String),
+    /// A file has no key that can be used.
+    KeyFile { path: String, why: String },
     /// Another host key than at first contact.
     HostKey { was: String, now: String },
+    /// A host key that the files of known hosts do not vouch for.
+    UnknownHost { now: String, why: String },
 }
 
 impl From<ssh2::Error> for LoginError {
     fn from(error: ssh2::Error) -> Self {
         match error.code() {
-            ErrorCode::Session(AUTHENTICATION_FAILED | PUBLICKEY_UNVERIFIED) => Self::Key,
-            ErrorCode::Session(FILE) => Self::KeyFile(error.message().into()),
+            ErrorCode::Session(AUTHENTICATION_FAILED | PUBLICKEY_UNVERIFIED) => {
+                Self::Key(String::new())
+            }
+            ErrorCode::Session(FILE) => {
+                Self::KeyFile { path: String::new(), why: error.message().into() }
+            }
             _ => Self::Connection(error.message().into()),
         }
     }
@@ -49,14 +56,20 @@ impl From<ssh2::Error> for LoginError {
 
 /// Connects to `address` and waits for the first byte. The server speaks without
 /// being asked (RFC 4253 section 4.2), so a listener that says nothing is waited for
-/// here, where no thread is held. The caller sets the deadline.
-pub(super) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+/// here, where no thread is held. The caller sets the deadline. `alive` is for how long it may be
+/// silent, and how many probes it may leave unanswered then.
+pub(super) async fn dial(
+    address: SocketAddr,
+    alive: Option<(Duration, u32)>,
+) -> io::Result<TcpStream> {
+    let usual = (KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES);
+    let (idle, interval, probes) = alive.map_or(usual, |(every, count)| (every, every, count));
     let stream = tokio::net::TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(&stream, true)?;
-    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
+    sockopt::set_tcp_keepidle(&stream, idle)?;
+    sockopt::set_tcp_keepintvl(&stream, interval)?;
+    sockopt::set_tcp_keepcnt(&stream, probes.clamp(1, 127))?;
     sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED)?;
     stream.readable().await?;
     let stream = stream.into_std()?;
@@ -79,14 +92,14 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    /// Shakes hands over `socket`, lets `pin` judge the fingerprint of the host key
-    /// (its error is the one pinned before), and logs in with the text of a private key.
-    /// Blocks until the socket is shut down.
+    /// Shakes hands over `socket`, lets the host key be judged, and logs in by `keys`. Where the
+    /// host must be known, `known` says who knows it; otherwise `pin` judges the fingerprint (its
+    /// error is the one pinned before). Blocks until the socket is shut down.
     pub(super) fn login(
         socket: TcpStream,
         address: SocketAddr,
-        user: &str,
-        key: &str,
+        keys: &Keys,
+        known: Option<&KnownHosts>,
         pin: impl FnOnce(&str) -> Result<(), String>,
     ) -> Result<Self, LoginError> {
         let copy = socket.try_clone().map_err(|e| LoginError::Connection(e.to_string()))?;
@@ -94,11 +107,21 @@ impl Link {
         session.set_tcp_stream(copy);
         // From here on `Link` shuts the socket down, so that freeing the session does not wait.
         let mut link = Self { session, socket, address };
+        if let Some(algorithms) = known.and_then(KnownHosts::algorithms) {
+            // One that the library does not have is left out; without any it says so.
+            link.session.method_pref(MethodType::HostKey, &algorithms)?;
+        }
         link.session.handshake()?;
         let hash = link.session.host_key_hash(HashType::Sha256).unwrap_or_default();
         let now = fingerprint(hash);
-        pin(&now).map_err(|was| LoginError::HostKey { was, now })?;
-        link.session.userauth_pubkey_memory(user, None, key, None)?;
+        match known {
+            Some(known) => {
+                let key = link.session.host_key().map(|(key, _)| key).unwrap_or_default();
+                known.judge(key).map_err(|why| LoginError::UnknownHost { now, why })?;
+            }
+            None => pin(&now).map_err(|was| LoginError::HostKey { was, now })?,
+        }
+        keys.log_in(&link.session)?;
         Ok(link)
     }
 

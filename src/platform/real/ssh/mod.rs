@@ -9,6 +9,8 @@
 //! returns at once and is free for others.
 
 mod exec;
+mod keys;
+mod known;
 mod link;
 
 #[cfg(test)]
@@ -16,11 +18,15 @@ pub(crate) mod sshd;
 #[cfg(test)]
 mod tests;
 
+use super::called::Called;
 use crate::{
     nodes::Node,
-    platform::{Command, Output, Shell, ShellError, shell::within_deadline},
+    platform::{Command, Output, Shell, ShellError, rounded, shell::within_deadline},
 };
+use config::{HostKeys, SshConnector, SshLogin};
 use exec::{Failure, Feed};
+use keys::Keys;
+use known::KnownHosts;
 use link::{Link, LoginError};
 use std::{
     collections::HashMap,
@@ -40,10 +46,14 @@ pub const SSH_THREADS: usize = 256;
 pub struct SshOptions {
     /// Path of the private key (`ssh_private_key`); read at each new connection.
     pub key: PathBuf,
-    /// Whom to log in as.
+    /// Whom to log in as, where the connector does not say.
     pub user: String,
-    /// The ssh port.
+    /// The ssh port, where the connector does not say.
     pub port: u16,
+    /// What the site's connector says, if it does.
+    pub connector: Option<SshConnector>,
+    /// What nodes are called.
+    pub called: Called,
     /// Most commands that run at once, over all nodes; the others wait in line,
     /// within their deadlines.
     pub threads: usize,
@@ -52,7 +62,18 @@ pub struct SshOptions {
 impl SshOptions {
     /// Root, port 22, [`SSH_THREADS`] threads, with the private key at `key`.
     pub fn new(key: impl Into<PathBuf>) -> Self {
-        Self { key: key.into(), user: "root".into(), port: 22, threads: SSH_THREADS }
+        Self {
+            key: key.into(),
+            user: "root".into(),
+            port: 22,
+            connector: None,
+            called: Called::default(),
+            threads: SSH_THREADS,
+        }
+    }
+
+    fn login(&self, node: &Node) -> SshLogin {
+        self.connector.as_ref().map(|ssh| ssh.login(&self.called.of(node))).unwrap_or_default()
     }
 }
 
@@ -102,7 +123,9 @@ impl Ssh {
     }
 
     async fn run_in_line(&self, node: &Node, command: &Command) -> Result<Output, ShellError> {
-        let address = SocketAddr::from((node.address, self.options.port));
+        let login = self.options.login(node);
+        let port = login.port.unwrap_or(self.options.port);
+        let address = SocketAddr::from((node.address, port));
         let slot = Arc::clone(self.slots().entry(node.name.clone()).or_default());
         let mut kept = slot.line.lock().await;
         let unreachable = |why| unreachable(node, address, why);
@@ -117,37 +140,39 @@ impl Ssh {
                 result => return result.map_err(|failure| failure.at(node, address, command)),
             }
         }
-        let link = self.connect(node, address, &slot).await?;
+        let link = self.connect(node, address, &login, &slot).await?;
         let (link, result) = self.exec(link, command).await.map_err(unreachable)?;
         *kept = link;
         result.map_err(|failure| failure.at(node, address, command))
     }
 
-    /// A new connection, logged in, its host key pinned or compared.
+    /// A new connection, logged in, its host key known, or pinned and compared.
     async fn connect(
         &self,
         node: &Node,
         address: SocketAddr,
+        login: &SshLogin,
         slot: &Arc<Slot>,
     ) -> Result<Link, ShellError> {
         let unreachable = |why| unreachable(node, address, why);
-        let path = self.options.key.display().to_string();
-        let key_file = |why| ShellError::KeyFile { path: path.clone(), why };
-        let key = tokio::fs::read_to_string(&self.options.key)
-            .await
-            .map_err(|error| key_file(error.to_string()))?;
-        let socket = link::dial(address).await.map_err(|error| unreachable(error.to_string()))?;
-        let copy = socket.try_clone().map_err(|error| unreachable(error.to_string()))?;
-        let (user, slot) = (self.options.user.clone(), Arc::clone(slot));
-        let login = move || Link::login(socket, address, &user, &key, |now| slot.pin(now));
-        self.on_thread(copy, login).await.map_err(unreachable)?.map_err(|error| match error {
-            LoginError::Connection(why) => unreachable(why),
-            LoginError::Key => ShellError::Key { node: node.name.clone(), key: path.clone() },
-            LoginError::KeyFile(why) => key_file(why),
-            LoginError::HostKey { was, now } => {
-                ShellError::HostKey { node: node.name.clone(), was, now }
+        let keys = Keys::read(&self.options.key, &self.options.user, login).await;
+        if let Some(error) = keys.none() {
+            return Err(error.at(node, address));
+        }
+        let known = match &login.host_keys {
+            HostKeys::SameUntilBoot => None,
+            HostKeys::Known { files, accept_new } => {
+                let name = login.known_as.clone().unwrap_or_else(|| self.options.called.of(node));
+                Some(KnownHosts::new(files.clone(), &name, address.port(), *accept_new))
             }
-        })
+        };
+        let socket = dial(address, login).await.map_err(unreachable)?;
+        let copy = socket.try_clone().map_err(|error| unreachable(error.to_string()))?;
+        let slot = Arc::clone(slot);
+        let login =
+            move || Link::login(socket, address, &keys, known.as_ref(), |now| slot.pin(now));
+        let result = self.on_thread(copy, login).await.map_err(unreachable)?;
+        result.map_err(|error| error.at(node, address))
     }
 
     /// Runs `command` over `link`; gives the link back where it can be used again.
@@ -197,6 +222,32 @@ impl Shell for Ssh {
 
     async fn forget(&self, node: &Node) {
         self.slots().remove(&node.name);
+    }
+}
+
+/// Connects within the time that the connector allows.
+async fn dial(address: SocketAddr, login: &SshLogin) -> Result<TcpStream, String> {
+    let dialled = link::dial(address, login.alive);
+    let dialled = match login.connect_timeout.filter(|limit| !limit.is_zero()) {
+        None => dialled.await,
+        Some(limit) => tokio::time::timeout(limit, dialled)
+            .await
+            .map_err(|_| format!("no connection within {} (ConnectTimeout)", rounded(limit)))?,
+    };
+    dialled.map_err(|error| error.to_string())
+}
+
+impl LoginError {
+    /// As the port tells it.
+    fn at(self, node: &Node, address: SocketAddr) -> ShellError {
+        let name = node.name.clone();
+        match self {
+            Self::Connection(why) => unreachable(node, address, why),
+            Self::Key(key) => ShellError::Key { node: name, key },
+            Self::KeyFile { path, why } => ShellError::KeyFile { path, why },
+            Self::HostKey { was, now } => ShellError::HostKey { node: name, was, now },
+            Self::UnknownHost { now, why } => ShellError::UnknownHost { node: name, now, why },
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Ssh, SshOptions};
 use crate::nodes::{Firmware, Node};
+use config::Connector;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -71,7 +72,12 @@ impl Sshd {
     pub(crate) fn options(&self) -> SshOptions {
         let output = Command::new("id").arg("-un").output().expect("id runs");
         let user = String::from_utf8(output.stdout).expect("a name").trim().to_owned();
-        SshOptions { user, port: self.port, ..SshOptions::new(self.path("client")) }
+        // Not the keys of whoever runs the tests.
+        let Connector::Ssh(alone) = Connector::parse("ssh -o IdentityAgent=none") else {
+            panic!("it is ssh")
+        };
+        let connector = Some(alone);
+        SshOptions { user, port: self.port, connector, ..SshOptions::new(self.path("client")) }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -1,3 +1,4 @@
+mod agent;
 mod lab;
 
 use super::{
