@@ -10,6 +10,7 @@ pub mod files;
 pub mod kadeploy;
 pub mod lab;
 pub mod metrics;
+pub mod migrate;
 pub mod nodes;
 pub mod operations;
 pub mod platform;

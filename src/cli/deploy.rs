@@ -8,6 +8,7 @@ pub(crate) use automata::parse as forced_steps;
 use super::{
     Failure,
     operation::{NodeArgs, RunArgs, Started},
+    profile::ProfileArgs,
 };
 use crate::{
     client::{Client, Export, tell},
@@ -70,6 +71,8 @@ pub(super) struct DeployArgs {
     #[arg(long, value_name = "STEP")]
     breakpoint: Option<String>,
     #[command(flatten)]
+    profile: ProfileArgs,
+    #[command(flatten)]
     run: RunArgs,
 }
 
@@ -116,7 +119,8 @@ impl DeployArgs {
             timeout_reboot_classical: self.reboot_classical_timeout.clone(),
             timeout_reboot_kexec: self.reboot_kexec_timeout.clone(),
             automata: self.force_steps.clone(),
-            ..DeployRequest::default()
+            pxe: self.profile.choice(export)?,
+            vlan: self.profile.vlan.clone(),
         })
     }
 }

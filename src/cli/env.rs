@@ -1,11 +1,14 @@
 //! `kadence env`: recorded environments.
 
+mod change;
+
 use super::{
     Failure,
     deploy::environment::description,
     table::{lines, table},
 };
 use crate::client::{Client, Export, Printer, tell};
+use change::{MoveArgs, UpdateArgs};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,6 +49,10 @@ enum EnvVerb {
         /// A file with it (YAML).
         file: PathBuf,
     },
+    /// Change an environment: who sees it, whether it may be booted again, its checksums.
+    Update(UpdateArgs),
+    /// Tell where the files of environments are from now on.
+    Move(MoveArgs),
     /// Delete an environment: its newest version, unless said otherwise.
     #[command(after_help = "Example:\n  kadence env delete debian --env-version 2")]
     Delete {
@@ -96,6 +103,8 @@ impl EnvArgs {
                 let made: Value = client.send(Method::POST, "/environments", &body).await?;
                 printer.answer(&made, || format!("recorded {}\n", title(&made)))?;
             }
+            EnvVerb::Update(args) => args.run(client, printer).await?,
+            EnvVerb::Move(args) => args.run(client, printer).await?,
             EnvVerb::Delete { wanted, name } => {
                 let path = wanted.path(client, &name);
                 let body = wanted.last();
@@ -124,8 +133,6 @@ impl Wanted {
 
     /// Where the environments of that name are.
     fn path(&self, client: &Client, name: &str) -> String {
-        let coded =
-            |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let user = self.env_user.as_deref().unwrap_or(client.user());
         let path = format!("/environments/{}/{}", coded(user), coded(name));
         match self.env_version {
@@ -141,6 +148,11 @@ impl Wanted {
             json!({"last": true})
         }
     }
+}
+
+/// A name as a segment of a path.
+fn coded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn text<'a>(one: &'a Value, field: &str) -> &'a str {

@@ -12,10 +12,12 @@ mod explain;
 mod failure;
 mod links;
 mod logs;
+mod migrate;
 mod nodes;
 mod operation;
 mod operations;
 mod power;
+mod profile;
 mod reboot;
 mod reload;
 mod rights;
@@ -122,6 +124,8 @@ enum Verb {
     Retry(control::RetryArgs),
     /// Check the state of a service that does not run, or repair it.
     Store(store::StoreArgs),
+    /// Take over what Kadeploy 3 kept in its database.
+    Migrate(migrate::MigrateArgs),
     /// Who may deploy where.
     Rights(rights::RightsArgs),
     /// What was done to the nodes: one row per node and operation.
@@ -179,6 +183,7 @@ impl Kadence {
             Verb::Steps(args) => args.run(),
             Verb::InstallLinks(args) => args.run(),
             Verb::Store(args) => args.run(),
+            Verb::Migrate(args) => args.run().await,
             Verb::Simulate(args) => args.run().await,
             Verb::Lab(args) => Ok(crate::lab::cli::run(*args).await?),
             Verb::Deploy(args) => args.run(&global.client()?).await,

@@ -31,6 +31,9 @@ pub async fn sha256(reference: &str, path: PathBuf) -> Result<String, Problem> {
 /// What a tag begins with, where a digest may stand as well.
 pub(crate) const TAG: &str = "etag:";
 
+/// What the checksum begins with of a file that Kadeploy knew and that is not this one any more.
+pub(crate) const OLD: &str = "md5:";
+
 /// The tag that the server of a file gives it now, behind [`TAG`]. `client` is the address of the
 /// client's file server.
 ///

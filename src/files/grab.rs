@@ -2,7 +2,7 @@
 
 use super::{
     Depot, Grabbed,
-    digest::TAG,
+    digest::{OLD, TAG},
     http::{self, WebFile},
 };
 use crate::{
@@ -56,7 +56,8 @@ pub struct What {
     pub version: String,
     /// How dear it is.
     pub priority: Priority,
-    /// SHA-256 it must have, or `etag:` and the tag that its server must give it.
+    /// SHA-256 it must have; or `etag:` and the tag that its server must give it; or `md5:` and
+    /// what it was before it was changed.
     pub sha256: Option<String>,
     /// Largest size allowed, bytes.
     pub most: Option<u64>,
@@ -92,6 +93,9 @@ impl Grabber {
 
     async fn source(&self, what: &What) -> Result<Box<dyn Source>, Problem> {
         let file = &what.file;
+        if what.sha256.as_deref().is_some_and(|text| text.starts_with(OLD)) {
+            return Err(changed(file));
+        }
         let opened: io::Result<Box<dyn Source>> = match file {
             FileRef::Server(path) => LocalFile::new(path).await.map(|file| Box::new(file) as _),
             FileRef::Web(url) => web(url, false).await,

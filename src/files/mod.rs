@@ -10,5 +10,6 @@ mod grab;
 mod http;
 
 pub use depot::{Depot, Grabbed};
+pub(crate) use digest::{OLD, TAG};
 pub use digest::{sha256, tag};
 pub use grab::{Grabber, Tag, What};

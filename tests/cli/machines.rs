@@ -78,3 +78,44 @@ fn nodes_are_listed() {
     let ran = service.run(&["nodes", "-m", "n-9"]).ended(2);
     assert!(ran.err.contains("'n-9' does not exist"), "{}", ran.err);
 }
+
+#[test]
+fn every_kind_of_reboot_can_be_asked_for() {
+    let service = Site::new().serve();
+    let file = service.environment("deb");
+    service.run(&["env", "add", file]).ended(0);
+    service.write("profile", "default NODE_SINGULARITY\n");
+    service.write("pattern", "n-1.site,42\n");
+    service.write("kernel", "a kernel");
+    let dry =
+        |words: &[&str]| service.run(&[&["reboot", "-m", "n-1", "--dry-run"], words].concat());
+    for words in [
+        &["-r", "simple"][..],
+        &["-r", "deploy_env"],
+        &["-r", "set_pxe", "-w", "profile", "--set-pxe-pattern", "pattern", "-x", "kernel"],
+        &["-r", "recorded_env", "-e", "deb", "--env-version", "1", "-p", "3"],
+        &["-r", "recorded_env", "-e", "deb", "-u", "anna", "-p", "3", "-b", "/dev/sda", "-c"],
+    ] {
+        let ran = dry(words).ended(0);
+        assert!(ran.out.starts_with("nothing was started"), "{words:?}: {}", ran.out);
+    }
+    for (words, said) in [
+        (&["-r", "set_pxe"][..], "pxe"),
+        (&["-r", "recorded_env", "-p", "3"], "environment"),
+        (&["-r", "recorded_env", "-e", "none", "-p", "3"], "none"),
+        (&["-r", "simple", "-x", "kernel"], "--set-pxe-profile"),
+        (&["-r", "set_pxe", "-w", "profile", "--set-pxe-pattern", "profile"], "HOSTNAME,VALUE"),
+        // The site has no networks.
+        (&["-r", "simple", "--vlan", "7"], "vlan"),
+    ] {
+        let ran = dry(words);
+        assert!(
+            ran.code != 0 && ran.err.to_lowercase().contains(&said.to_lowercase()),
+            "{words:?}: {ran:?}"
+        );
+    }
+    let deploy = ["deploy", "-e", "deb", "-m", "n-1", "-w", "profile", "-x", "kernel", "--dry-run"];
+    service.run(&deploy).ended(0);
+    let refused = service.run(&[&deploy[..], &["--vlan", "7"]].concat());
+    assert!(refused.code != 0 && refused.err.to_lowercase().contains("vlan"), "{refused:?}");
+}

@@ -6,6 +6,7 @@
 mod configuration;
 mod deployments;
 mod machines;
+mod migration;
 mod records;
 mod refusals;
 mod simulate;

@@ -49,3 +49,41 @@ fn a_mistake_in_a_description_names_its_field() {
     let ran = service.run(&["deploy", "-a", "list.yaml", "-m", "n-1"]).ended(1);
     assert!(ran.err.contains("list.yaml is not a description"), "{}", ran.err);
 }
+
+#[test]
+fn an_environment_is_changed_by_its_owner_and_moved_by_administrators() {
+    let service = Site::new().serve();
+    let file = service.environment("deb");
+    service.run(&["env", "add", file]).ended(0);
+    let shown = || service.run(&["env", "show", "deb", "--json"]).ended(0).json()[0].clone();
+    let dry = ["env", "update", "deb", "--visibility", "shared", "--dry-run"];
+    assert!(service.run(&dry).ended(0).out.starts_with("nothing was changed"));
+    assert_eq!(shown()["visibility"], "private");
+    let ran =
+        service.run(&["env", "update", "deb", "--visibility", "shared", "--toggle-destructive"]);
+    assert_eq!(ran.ended(0).out, "changed deb version 1\n");
+    assert_eq!((&shown()["visibility"], &shown()["destructive"]), (&"shared".into(), &true.into()));
+    let public = service.run(&["env", "update", "deb", "--visibility", "public"]);
+    assert!(public.code != 0 && public.err.contains("Only administrators"), "{public:?}");
+    let nothing = service.run(&["env", "update", "deb"]).ended(1);
+    assert!(nothing.err.contains("--visibility"), "{}", nothing.err);
+
+    // Its image is a file of this machine, and another one now.
+    let checksum = ["env", "update", "deb", "--image-checksum", "--json"];
+    service.write("image.tgz", "another image");
+    assert_eq!(service.run(&checksum).ended(0).json()["name"], "deb");
+    service.run(&checksum).ended(14);
+
+    let (old, new) = (service.path(""), std::path::Path::new("/moved"));
+    let pair = format!("{}={}/", old.display(), new.display());
+    let moved = ["env", "move", &pair, "-u", "anna"];
+    let refused = service.run(&moved);
+    assert!(refused.code != 0 && refused.err.contains("Only administrators"), "{refused:?}");
+    let root = |more: &[&str]| service.run(&[&moved[..], &["--user", "root"], more].concat());
+    assert!(root(&["--dry-run"]).ended(0).out.starts_with("nothing was changed"));
+    assert_eq!(root(&[]).ended(0).out, "changed deb version 1\n");
+    let image = shown()["image"]["file"].as_str().unwrap().to_owned();
+    assert_eq!(image, new.join("image.tgz").to_str().unwrap());
+    root(&[]).ended(14);
+    service.run(&["env", "move", "nonsense"]).ended(1);
+}
