@@ -54,7 +54,7 @@ pub(super) async fn read(path: &str) -> Result<Map<String, Value>, Failure> {
 }
 
 /// What the service would refuse is not sent.
-fn check(map: &Map<String, Value>) -> Result<(), Failure> {
+pub(super) fn check(map: &Map<String, Value>) -> Result<(), Failure> {
     let environment = Environment::parse(map).map_err(|invalid| {
         let general = Code::InvalidEnvironment.text();
         let text = format!("{general} -- Error[environment description] {invalid}");
@@ -80,6 +80,26 @@ pub(super) fn references(description: &Map<String, Value>) -> Vec<&str> {
     let archives = archives.filter_map(|part| part["archive"].as_str());
     let image = description.get("image").and_then(|image| image["file"].as_str());
     image.into_iter().chain(archives).collect()
+}
+
+/// The same, to be changed.
+pub(super) fn references_mut(description: &mut Map<String, Value>) -> Vec<&mut String> {
+    let mut found = Vec::new();
+    for (field, value) in description {
+        let parts: Vec<&mut Value> = match (field.as_str(), value) {
+            ("image", image) => image.get_mut("file").into_iter().collect(),
+            ("preinstall", archive) => archive.get_mut("archive").into_iter().collect(),
+            ("postinstalls", Value::Array(list)) => {
+                list.iter_mut().filter_map(|archive| archive.get_mut("archive")).collect()
+            }
+            _ => Vec::new(),
+        };
+        found.extend(parts.into_iter().filter_map(|part| match part {
+            Value::String(text) => Some(text),
+            _ => None,
+        }));
+    }
+    found
 }
 
 /// Exports the local files of a description.

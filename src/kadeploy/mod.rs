@@ -11,8 +11,9 @@
 //! * `export` – the file server that hands local files to the services
 //! * `description`, `choices` – environments, and options that several programs share
 //! * `workflow` – an operation, from the request to the files about its end
-//! * one file for each program; `daemon` is `kadeploy3d`, the service
+//! * one file for each program; `daemon` is `kadeploy3d`, the service, and `admin` is `kaadmin3`
 
+mod admin;
 mod channels;
 mod choices;
 mod console;
@@ -49,6 +50,8 @@ pub enum Called {
     Client(Program),
     /// `kadeploy3d`, a service itself.
     Daemon,
+    /// `kaadmin3`, which installs what is published.
+    Admin,
 }
 
 impl Called {
@@ -58,12 +61,15 @@ impl Called {
         if name == daemon::NAME {
             return Some(Self::Daemon);
         }
+        if name == admin::NAME {
+            return Some(Self::Admin);
+        }
         Program::ALL.into_iter().find(|program| program.name() == name).map(Self::Client)
     }
 
     /// Every name that means something.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        Program::ALL.into_iter().map(Program::name).chain([daemon::NAME])
+        Program::ALL.into_iter().map(Program::name).chain([daemon::NAME, admin::NAME])
     }
 
     /// Runs it with the words after its name. To be called before the process has opened
@@ -72,6 +78,7 @@ impl Called {
         match self {
             Self::Client(program) => program.run(words),
             Self::Daemon => daemon::run(&words),
+            Self::Admin => admin::run(words),
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! `stub` gives those answers and keeps what it was asked; `programs` starts the programs.
 
+mod admin;
 mod common;
 mod console;
 mod daemon;
