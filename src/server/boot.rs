@@ -1,6 +1,6 @@
 //! The servers that machines boot from: DHCP, TFTP, HTTP.
 
-use super::site::Full;
+use super::{ports::refused, site::Full};
 use crate::{
     nodes::Node,
     platform::{Sighting, Witness, real::presence::PresenceHub, rendered::Profiles},
@@ -81,7 +81,9 @@ impl BootServers {
         let service = BootService::new(Arc::new(routes), known, Arc::clone(&watcher));
         let mut tasks = JoinSet::new();
         if let Some(tftp) = &settings.tftp {
-            let socket = tftp::bind(tftp.listen).with_context(|| in_use("TFTP", tftp.listen))?;
+            let bound = tftp::bind(tftp.listen);
+            let socket =
+                bound.map_err(refused("the TFTP server", tftp.listen, "netboot/tftp/listen"))?;
             let limits =
                 tftp::Limits { transfers: tftp.transfers as usize, ..tftp::Limits::default() };
             let (service, stop) = (service.clone(), stop.clone());
@@ -126,18 +128,12 @@ impl BootServers {
     }
 }
 
-fn in_use(what: &str, address: SocketAddr) -> String {
-    format!(
-        "the {what} server cannot listen on {address}: is another one running there, or is the port below 1024 and we are not root?"
-    )
-}
-
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = std::net::TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     });
-    bound.with_context(|| in_use("HTTP", address))
+    bound.map_err(refused("the HTTP server", address, "netboot/http/listen"))
 }
 
 fn serve_dhcp(
@@ -150,8 +146,12 @@ fn serve_dhcp(
     let settings = &site.config.server.netboot.dhcp;
     let interface = settings.interface.as_deref();
     let bind = |port: u16| {
-        dhcp::bind(interface, port)
-            .with_context(|| in_use("DHCP", SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))
+        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        dhcp::bind(interface, port).map_err(refused(
+            "the DHCP server",
+            address,
+            "netboot/dhcp/port",
+        ))
     };
     let socket = bind(settings.port)?;
     let proxy = settings.mode == DhcpMode::Proxy;

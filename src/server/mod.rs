@@ -6,11 +6,12 @@
 //! * `simulated` – clusters whose machines are made up
 //! * `workshop` – the ways to the machines, made of a configuration
 //! * `reload` – the configuration loaded anew; `changes` sees that it has changed
-//! * `tls` – the certificate of the service
+//! * `tls` – the certificate of the service; `ports` – why a port cannot be had
 //! * this file – the order of things
 
 mod boot;
 mod changes;
+mod ports;
 mod reload;
 mod simulated;
 mod site;
@@ -106,6 +107,7 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let mut reloading = JoinSet::new();
     reloading.spawn(reloader.serve(stop.clone()));
     tracing::info!(%address, nodes = site.inventory.all().len(), "the service is ready");
+    tell_manager(&sd_notify::NotifyState::Ready);
     let consoles = Consoles::new(address.ip(), access::own_name(&site.config));
     let api = Arc::new(Api { operations: operations.clone(), reload, access, consoles });
     let kept = Arc::clone(&api);
@@ -120,6 +122,7 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
             ended = boot.failed() => Err(ended),
             signal = signal => {
                 tracing::info!(signal = signal?, "stopping");
+                tell_manager(&sd_notify::NotifyState::Stopping);
                 // Running operations first: their clients may still ask how they stand, and whoever
                 // comes with something new is told to come back.
                 let (ended, ()) = tokio::join!(serving.as_mut(), end(&operations, at_stop, &stop));
@@ -157,10 +160,19 @@ async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let local = config.server.security.local_only;
     let host = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
     let address = SocketAddr::from((host, port));
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: is another service running? (network/ports/kadeploy_server chooses another port)")
-    })?;
+    let listener = TcpListener::bind(address).await.map_err(ports::refused(
+        "the service",
+        address,
+        "network/ports/kadeploy_server",
+    ))?;
     Ok((listener, address))
+}
+
+/// Tells the manager of services how it stands, where one has started us and wants to know.
+fn tell_manager(state: &sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!(%error, "the manager of services does not hear how the service stands");
+    }
 }
 
 /// Raises the number of files this process may have open: most systems begin with 1024, the

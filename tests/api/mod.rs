@@ -31,4 +31,5 @@ mod rights;
 mod simulated;
 mod starting;
 mod stats;
+mod unprivileged;
 mod wire;

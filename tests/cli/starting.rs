@@ -19,7 +19,7 @@ fn a_port_that_is_taken_is_told() {
     let site = Site::new();
     site.write("server.conf", &site.server_conf(taken.local_addr().unwrap().port()));
     let ran = Ran::of(site.serve_command().output().unwrap()).ended(1);
-    assert!(ran.err.contains("is another service running?"), "{}", ran.err);
+    assert!(ran.err.contains("is another one running there?"), "{}", ran.err);
     assert!(ran.err.contains("because: Address already in use"), "{}", ran.err);
     assert!(std::fs::read_dir(site.path("state")).unwrap().next().is_none(), "nothing is written");
 }
