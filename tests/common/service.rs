@@ -30,8 +30,21 @@ impl Service {
 
     /// The same with further options on its command line.
     pub(crate) fn with(site: Site, options: &[&str]) -> Self {
+        let mut command = serve(&site);
+        command.args(options);
+        Self::run(site, command)
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn within(site: Site, variables: &[(&str, &str)]) -> Self {
+        let mut command = serve(&site);
+        command.envs(variables.iter().copied());
+        Self::run(site, command)
+    }
+
+    fn run(site: Site, mut command: Command) -> Self {
         kadence::platform::crypto();
-        let mut child = serve(&site).args(options).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::<Mutex<Vec<String>>>::default();
         loop {
