@@ -14,9 +14,14 @@ pub(crate) struct Chain(blake3::Hasher);
 impl Chain {
     /// Adds a block, which counts as having the digest it carries.
     pub(crate) fn add(&mut self, block: &Block) {
-        self.0.update(&block.offset.to_be_bytes());
-        self.0.update(&(block.bytes.len() as u64).to_be_bytes());
-        self.0.update(block.digest.as_bytes());
+        self.link(block.offset, block.bytes.len() as u64, block.digest);
+    }
+
+    /// Adds a block of `length` bytes at `offset` by its digest.
+    pub(crate) fn link(&mut self, offset: u64, length: u64, digest: blake3::Hash) {
+        self.0.update(&offset.to_be_bytes());
+        self.0.update(&length.to_be_bytes());
+        self.0.update(digest.as_bytes());
     }
 
     /// The digest of the blocks so far, hexadecimal.

@@ -1,13 +1,13 @@
 //! Handing blocks to a peer: the same for the server and for a relay.
 
 use crate::{
-    frame::{Block, FrameError, FrameReader, FrameWriter},
+    frame::{Block, Connection, FrameError, FrameWriter},
     message::{End, Loss, Message, Timing},
 };
-use std::{future::Future, pin::pin};
+use std::{future::Future, pin::pin, time::Duration};
 use tokio::{
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
-    time::timeout,
+    net::tcp::OwnedWriteHalf,
+    time::{Instant, sleep_until, timeout},
 };
 
 /// What comes next in a stream.
@@ -17,6 +17,8 @@ pub(crate) enum Next {
     Block(Block),
     /// That was all.
     End(End),
+    /// The block that is next is not there any more: the first that is begins at this offset.
+    Behind(u64),
     /// There will be no more.
     Broken(Loss),
     /// Whoever made the blocks went away.
@@ -29,29 +31,25 @@ pub(crate) trait Blocks: Send {
     fn next(&mut self) -> impl Future<Output = Next> + Send;
 }
 
+/// How blocks go out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gait {
+    pub(crate) timing: Timing,
+    /// Most bytes per second.
+    pub(crate) rate: Option<u64>,
+}
+
 /// Sends `blocks` until their end; `count` is told the bytes of each. A peer that blocks
 /// is waited for as long as it says that it is alive.
+///
+/// # Errors
+/// The peer did not take all of them.
 pub(crate) async fn forward(
-    mut reader: FrameReader<OwnedReadHalf>,
-    mut writer: FrameWriter<OwnedWriteHalf>,
-    mut blocks: impl Blocks,
-    timing: Timing,
+    (mut reader, writer): Connection,
+    blocks: &mut impl Blocks,
+    gait: Gait,
     count: impl Fn(u64) + Send,
 ) -> Result<(), FrameError> {
-    let send = async {
-        loop {
-            let Ok(next) = timeout(timing.beat, blocks.next()).await else {
-                writer.message(&Message::Alive).await?;
-                continue;
-            };
-            match next {
-                Next::Block(block) => count(writer.block(&block).await?),
-                Next::End(end) => break writer.message(&Message::End(end)).await,
-                Next::Broken(loss) => break writer.message(&Message::Broken(loss)).await,
-                Next::Gone => break Ok(()),
-            }
-        }
-    };
     let hear = async {
         loop {
             match reader.message("alive").await {
@@ -65,10 +63,52 @@ pub(crate) async fn forward(
     };
     let mut hear = pin!(hear);
     tokio::select! {
-        end = send => end?,
+        end = send(writer, blocks, gait, count) => end?,
         error = &mut hear => return Err(error),
     }
     // The peer closes first: closing with its beats unread would take the end back.
     hear.await;
     Ok(())
+}
+
+/// Speaks at least as often as the beat.
+async fn send(
+    mut writer: FrameWriter<OwnedWriteHalf>,
+    blocks: &mut impl Blocks,
+    Gait { timing, rate }: Gait,
+    count: impl Fn(u64) + Send,
+) -> Result<(), FrameError> {
+    let mut free = Instant::now();
+    loop {
+        let Ok(next) = timeout(timing.beat, paced(free, blocks)).await else {
+            writer.message(&Message::Alive).await?;
+            continue;
+        };
+        let message = match next {
+            Next::Block(block) => {
+                let bytes = writer.block(&block).await?;
+                count(bytes);
+                if let Some(rate) = rate {
+                    free = free.max(Instant::now()) + time_of(bytes, rate);
+                }
+                continue;
+            }
+            Next::End(end) => Message::End(end),
+            Next::Behind(oldest) => Message::Behind { oldest },
+            Next::Broken(loss) => Message::Broken(loss),
+            Next::Gone => return Ok(()),
+        };
+        return writer.message(&message).await;
+    }
+}
+
+/// The next of `blocks`, once the connection is free again.
+async fn paced(free: Instant, blocks: &mut impl Blocks) -> Next {
+    sleep_until(free).await;
+    blocks.next().await
+}
+
+/// What `bytes` take at `rate` bytes per second.
+fn time_of(bytes: u64, rate: u64) -> Duration {
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1))
 }

@@ -1,8 +1,8 @@
 //! Frames: what both kinds of connection carry.
 
-use crate::message::Message;
+use crate::message::{Message, Pace};
 use bytes::{Bytes, BytesMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{
@@ -13,10 +13,10 @@ use tokio::{
 };
 
 /// Opens each direction of each connection. The number is [`PROTOCOL`].
-pub const PREAMBLE: [u8; 16] = *b"kadence-relay/2\n";
+pub const PREAMBLE: [u8; 16] = *b"kadence-relay/3\n";
 
 /// Version of the protocol: two programs with different ones do not talk.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Longest message: a command with its end of stderr fits, a mistaken length does not.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -107,13 +107,14 @@ fn seconds(duration: Duration) -> String {
 pub struct FrameReader<R> {
     stream: R,
     silence: Duration,
+    pace: Pace,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of `stream`, whose preamble has been read; gives up when no byte
     /// comes for `silence`.
     pub fn new(stream: R, silence: Duration) -> Self {
-        Self { stream, silence }
+        Self { stream, silence, pace: Pace::default() }
     }
 
     /// The next frame. Not cancel-safe: dropping the future inside a frame loses it.
@@ -156,12 +157,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(serde_json::from_slice(&self.fill(length, false).await?)?)
     }
 
+    /// How the blocks since the last call came: what each took from its first byte to its last.
+    pub fn take_pace(&mut self) -> Pace {
+        std::mem::take(&mut self.pace)
+    }
+
     async fn block_body(&mut self, length: usize) -> Result<Block, FrameError> {
+        let begun = Instant::now();
         let head = self.fill(BLOCK_HEADER, false).await?;
         let (mut offset, mut digest) = ([0; 8], [0; blake3::OUT_LEN]);
         offset.copy_from_slice(&head[..8]);
         digest.copy_from_slice(&head[8..]);
         let bytes = self.fill(length - BLOCK_HEADER, false).await?;
+        self.pace.add(Pace::of(length as u64, begun.elapsed()));
         Ok(Block { offset: u64::from_be_bytes(offset), digest: digest.into(), bytes })
     }
 

@@ -7,7 +7,7 @@
 //! per node; nothing else is held open per node.
 //!
 //! ```text
-//!            control: Join, Progress, Done, Lost        (one per node)
+//!            control: Join, Progress, Lost, Done        (one per node)
 //!   server <------------------------------------------- every node
 //!     ^ Get        ^ Get        ^ Get
 //!     |            |            |
@@ -35,15 +35,42 @@
 //!    server answers `Welcome` or `Refused`; only then does `start` return.
 //! 2. *Joined*: both sides send `Alive` when they have nothing else to say. A side that
 //!    hears nothing for [`Timing::silence`](message::Timing) takes the other for dead.
-//! 3. *Begun*: when every node has joined or failed, the server sends each `Begin` (the
-//!    command, sizes, the pass for data connections) with the peer to attach to: the one
-//!    before it *among those that joined*. The node sends `Get { from }` there.
+//! 3. *Begun*: when every node has joined or failed, or some time after the first has, the
+//!    server sends each `Begin` (the command, sizes, the pass for data connections) with the
+//!    peer to attach to: the one before it *among those that joined*. The node sends
+//!    `Get { from }` there.
 //! 4. *Flowing*: blocks in order, at last `End` with the length of the whole, or `Broken`
-//!    with the cause. A full ring holds the reading back, and so the peer before.
+//!    when the file itself cannot be read. A full ring holds the reading back, and so the
+//!    peer before.
 //! 5. *Settled*: `Done` (exit status, end of stderr, count and digest of what the command
-//!    took), `Lost` (which peer, which block) or `Failed`. The node goes on forwarding.
-//! 6. *Over*: the server closes the control connection. The relay kills what is left of
-//!    its command's process group and exits. Losing the server has the same effect.
+//!    took), `Broken` (which peer, which block) or `Failed`. The node goes on forwarding.
+//! 6. *Over*: the server says so. The relay kills what is left of its command's process
+//!    group and exits. It does the same when the server stays away for
+//!    [`Timing::orphan`](message::Timing).
+//!
+//! # Healing
+//!
+//! The server alone decides who gets blocks from whom; a node can be told of another peer at
+//! any time (`Attach`), and goes on at the offset where it is.
+//!
+//! - *A peer dies*, or sends no byte for [`Timing::patience`](message::Timing), or a block
+//!   without its digest: the node says `Lost`. It gets the next living peer up the line, in
+//!   the end the server. The peer before keeps the place of the one that is gone in its ring
+//!   until the new one comes, and a few blocks behind it. What has left that ring all the same
+//!   (`Behind`) comes from the server, up to where the ring begins (`Get` with an upper bound).
+//! - *The one that was left* is perhaps only slow, or cut off for a while: it goes to the end
+//!   of the line, where nobody waits for it. Its control connection may break and be made
+//!   anew (`Join` with `back`) within [`Timing::orphan`](message::Timing).
+//! - *A node comes late*: it is put at the end of the line as well, and gets what it missed.
+//! - *A command is slow*: each node tells how fast its command takes what it is offered, by
+//!   itself. One that is much slower than those of most others, or takes nothing while others
+//!   do, is `Loosen`ed: it does not hold its ring back any more, and what it has missed comes
+//!   from the server at its own pace. Commands that are all equally slow hold the stream
+//!   back: then nobody falls behind.
+//! - *A link is slow*: each node tells how long blocks take from their first byte to their
+//!   last. Who is much slower than most others goes to the end of the line.
+//!
+//! The server sends the file about once: only what was missed is sent again.
 //!
 //! A relay that is killed outright (signal 9) cannot kill its command, which then sees its
 //! input end early and may end well. Its node has failed all the same: what counts is a
@@ -64,18 +91,6 @@
 //! Tokens and the pass travel in the clear, as the image does: the network between the
 //! server and the nodes is the deployment network. They keep strangers and runs of
 //! another broadcast out; they do not hide anything from who listens on the wire.
-//!
-//! # What healing will add
-//!
-//! Today a broken peer fails the nodes behind it. The pieces for more are in place: a
-//! node can be given another peer at any time (attaching is its own step, and `Get`
-//! carries the offset to go on from), rings keep blocks after all have taken them, a ring
-//! says `Refused` with its oldest offset when asked for less, and the server serves any
-//! offset of the file. Healing is then: on `Lost` the server answers with another peer
-//! in place of settling the node, and a node that misses blocks older than its new peer's
-//! ring gets those from the server (`Get` with an upper bound, an optional field). A late
-//! node is a node that has lost everything. A policy for slow commands belongs where
-//! [`Timing::stall`](message::Timing) is applied today.
 
 mod chain;
 mod forward;

@@ -43,23 +43,35 @@ impl fmt::Debug for Secret {
 pub struct Timing {
     /// Who has nothing to say says so this often.
     pub beat: Duration,
-    /// Who is not heard for so long is dead.
+    /// A peer that sends no byte for so long is left for another one.
+    pub patience: Duration,
+    /// A node that says nothing to the server for so long has failed.
     pub silence: Duration,
     /// A command that takes no byte for so long, though some wait, is killed.
     pub stall: Duration,
+    /// The stream begins so long after the first node joined, without those that have not:
+    /// they get what they missed when they come.
+    pub gather: Duration,
     /// Every node has joined, and every node's successor attached, within this time.
     pub join: Duration,
+    /// Who loses the connection between server and node waits so long for the other side to
+    /// come back.
+    pub orphan: Duration,
 }
 
 impl Default for Timing {
-    /// Silence is many beats, so that a busy machine is not taken for a dead one; the
-    /// stall is longer than a disk needs to write back a full cache.
+    /// Patience is short, because who is left for another is not lost by it; silence is
+    /// many beats, so that a busy machine is not taken for a dead one; the stall is longer
+    /// than a disk needs to write back a full cache.
     fn default() -> Self {
         Self {
-            beat: Duration::from_secs(2),
+            beat: Duration::from_millis(500),
+            patience: Duration::from_secs(3),
             silence: Duration::from_secs(15),
             stall: Duration::from_secs(120),
+            gather: Duration::from_secs(10),
             join: Duration::from_secs(60),
+            orphan: Duration::from_secs(2),
         }
     }
 }
@@ -106,6 +118,17 @@ pub struct Loss {
     pub why: String,
 }
 
+/// Where a node gets its blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// From whom.
+    pub peer: Peer,
+    /// That peer waits for this node when its ring is full.
+    pub holds: bool,
+    /// The place of this node, which is gone, is kept there and is not needed any more.
+    pub instead: Option<String>,
+}
+
 /// What the server starts a node's part with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
@@ -117,12 +140,72 @@ pub struct Begin {
     pub block: usize,
     /// Blocks in the ring.
     pub ring: usize,
+    /// Most bytes per second on each connection to a peer; none: as fast as it goes.
+    pub rate: Option<u64>,
     /// Opens data connections of this broadcast.
     pub pass: Secret,
-    /// Whether a node will attach to this one.
-    pub successor: bool,
+    /// The nodes that will attach to this one.
+    pub successors: Vec<String>,
     /// Where to get blocks.
-    pub attach: Peer,
+    pub attach: Attach,
+}
+
+/// How long something took, and how much of it there was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Bytes moved.
+    pub bytes: u64,
+    /// While they moved, microseconds.
+    pub micros: u64,
+}
+
+/// A time in microseconds.
+pub fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Pace {
+    /// `bytes` in `time`.
+    pub fn of(bytes: u64, time: Duration) -> Self {
+        Self { bytes, micros: micros(time) }
+    }
+
+    /// One after the other.
+    pub fn add(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.micros = self.micros.saturating_add(other.micros);
+    }
+
+    /// What came since `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(before.bytes),
+            micros: self.micros.saturating_sub(before.micros),
+        }
+    }
+
+    /// Bytes per second; none if too little is known.
+    pub fn speed(self) -> Option<u64> {
+        let bytes = self.bytes.checked_mul(1_000_000)?;
+        bytes.checked_div(self.micros).filter(|_| self.bytes > 0)
+    }
+}
+
+/// How far a node is. Everything is counted from the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes the command has taken.
+    pub taken: u64,
+    /// The way from the peer: blocks, from the first byte to the last of each.
+    pub link: Pace,
+    /// The way into the command: blocks, while it was offered bytes.
+    pub command: Pace,
+    /// Time for which a full ring kept this node from reading, microseconds.
+    pub held: u64,
+    /// Time since the command was offered bytes of which it has taken none, microseconds; not
+    /// counted from the beginning.
+    pub blocked: u64,
 }
 
 /// A command that ended by itself.
@@ -149,6 +232,8 @@ pub enum Message {
         token: Secret,
         /// Where this relay serves blocks.
         address: SocketAddr,
+        /// It has begun already: the connection of before broke.
+        back: bool,
     },
     /// Server to node: the token was good.
     Welcome,
@@ -159,6 +244,12 @@ pub enum Message {
     },
     /// Server to node: everyone is here.
     Begin(Begin),
+    /// Server to node: get blocks there from now on.
+    Attach(Attach),
+    /// Server to node: go on though the command does not keep up; it fetches what it missed.
+    Loosen,
+    /// Server to node: there is nothing more to do.
+    Over,
     /// Node to peer, first: send blocks.
     Get {
         /// Of `Begin`.
@@ -167,21 +258,29 @@ pub enum Message {
         node: String,
         /// First byte wanted; a multiple of the block size.
         from: u64,
+        /// The byte after the last one wanted, if not all: only the server serves a part.
+        to: Option<u64>,
+        /// Of `Attach`.
+        holds: bool,
+        /// Of `Attach`.
+        instead: Option<String>,
     },
     /// Peer to node: that was all.
     End(End),
-    /// Peer to node: there will be no more, because of this.
+    /// Peer to node: the block that is next is not in the ring any more.
+    Behind {
+        /// Where the ring begins, bytes.
+        oldest: u64,
+    },
+    /// Peer to node: there will be no more, because of this. Node to server: it gave up.
     Broken(Loss),
     /// Nothing else to say.
     Alive,
-    /// Node to server.
-    Progress {
-        /// Bytes the command has taken.
-        taken: u64,
-    },
+    /// Node to server: how far it is.
+    Progress(Progress),
     /// Node to server: the command ended.
     Done(Done),
-    /// Node to server: the stream broke; the command was killed.
+    /// Node to server: the stream broke; another peer is needed.
     Lost(Loss),
     /// Node to server: the command could not be run, or was killed.
     Failed {
@@ -190,10 +289,10 @@ pub enum Message {
     },
 }
 
-/// The end of the stream.
+/// The end of the stream, or of the part that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// Bytes in all.
+    /// Offset of the byte after the last, which is the length of the whole.
     pub length: u64,
 }
 
@@ -205,11 +304,15 @@ impl Message {
             Self::Welcome => "welcome",
             Self::Refused { .. } => "refused",
             Self::Begin(_) => "begin",
+            Self::Attach(_) => "attach",
+            Self::Loosen => "loosen",
+            Self::Over => "over",
             Self::Get { .. } => "get",
             Self::End(_) => "end",
+            Self::Behind { .. } => "behind",
             Self::Broken(_) => "broken",
             Self::Alive => "alive",
-            Self::Progress { .. } => "progress",
+            Self::Progress(_) => "progress",
             Self::Done(_) => "done",
             Self::Lost(_) => "lost",
             Self::Failed { .. } => "failed",

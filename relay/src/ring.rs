@@ -1,9 +1,10 @@
 //! The last blocks of the stream, for several readers at their own pace.
 //!
-//! One writer pushes blocks in order. Each [`Reader`] holds the writer back by at most
-//! the ring's capacity; blocks that all readers have taken stay until their room is
-//! needed, for who attaches later. The whole state is one watched value: whoever waits,
-//! waits for a condition on it.
+//! One writer pushes blocks in order. A [`Reader`] holds the writer back by at most the
+//! ring's capacity, unless it is *loose*: then it falls behind, and is told so. Blocks that
+//! all readers have taken stay until their room is needed, and the last few of them even
+//! then, for who attaches in place of a reader that is gone. The whole state is one watched
+//! value: whoever waits, waits for a condition on it.
 
 use crate::{
     forward::{Blocks, Next},
@@ -16,9 +17,22 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// This part of the ring is kept behind the slowest reader: who follows it is a few blocks
+/// behind it, and goes on here when it is gone.
+const MARGIN: usize = 8;
+
 /// A ring; clones are the same ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Ring(Arc<watch::Sender<State>>);
+
+/// Where a reader is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Number of the block it takes next.
+    next: u64,
+    /// The writer waits for it.
+    holds: bool,
+}
 
 #[derive(Debug)]
 struct State {
@@ -27,8 +41,7 @@ struct State {
     /// Number of the block at the front.
     first: u64,
     blocks: VecDeque<Block>,
-    /// For each reader the number of the block it takes next.
-    readers: BTreeMap<u64, u64>,
+    readers: BTreeMap<u64, Place>,
     last_reader: u64,
     outcome: Option<Result<End, Loss>>,
 }
@@ -36,7 +49,9 @@ struct State {
 impl State {
     /// Is there room for a block, or a block that nobody waits for?
     fn has_room(&self) -> bool {
-        self.blocks.len() < self.capacity || self.readers.values().all(|next| *next > self.first)
+        let kept = self.first + (self.capacity / MARGIN) as u64;
+        let passed = |place: &Place| !place.holds || place.next > kept;
+        self.blocks.len() < self.capacity || self.readers.values().all(passed)
     }
 
     /// Puts the block in, in place of the oldest if the ring is full.
@@ -51,8 +66,10 @@ impl State {
 
     /// What a reader at block `number` gets, if that is known.
     fn at(&self, number: u64) -> Option<Next> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        if let Some(block) = self.blocks.get(index) {
+        let Some(index) = number.checked_sub(self.first) else {
+            return Some(Next::Behind(self.oldest()));
+        };
+        if let Some(block) = self.blocks.get(usize::try_from(index).ok()?) {
             return Some(Next::Block(block.clone()));
         }
         self.outcome.clone().map(|outcome| match outcome {
@@ -60,24 +77,33 @@ impl State {
             Err(loss) => Next::Broken(loss),
         })
     }
+
+    /// Offset of the oldest block, bytes.
+    fn oldest(&self) -> u64 {
+        self.first * self.block
+    }
 }
 
-/// No such block to begin with: the ring has forgotten it, or there is no boundary there.
-#[derive(Debug, thiserror::Error)]
-#[error("offset {from} is not to be had: the ring begins at {oldest}, in blocks of {block} bytes")]
-pub(crate) struct Gone {
-    from: u64,
-    oldest: u64,
-    block: u64,
+/// Why there is no reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Gone {
+    /// The ring has forgotten that block.
+    #[error("the ring begins at offset {0}")]
+    Before(u64),
+    /// No block begins there.
+    #[error("no block begins at offset {0}")]
+    Nowhere(u64),
 }
 
 impl Ring {
-    /// An empty ring of at most `capacity` blocks (at least 1) of `block` bytes.
-    pub(crate) fn new(capacity: usize, block: usize) -> Self {
+    /// An empty ring of at most `capacity` blocks (at least 1) of `block` bytes, the first
+    /// of which will be that at offset `from`.
+    pub(crate) fn new(capacity: usize, block: usize, from: u64) -> Self {
+        let block = block.max(1) as u64;
         let state = State {
             capacity: capacity.max(1),
-            block: block.max(1) as u64,
-            first: 0,
+            block,
+            first: from / block,
             blocks: VecDeque::new(),
             readers: BTreeMap::new(),
             last_reader: 0,
@@ -103,20 +129,31 @@ impl Ring {
         self.0.send_modify(|state| state.outcome = Some(outcome));
     }
 
-    /// A reader that begins at the offset `from`.
-    pub(crate) fn reader(&self, from: u64) -> Result<Reader, Gone> {
-        let mut result = Err(Gone { from, oldest: 0, block: 0 });
+    /// Changes the place of a reader.
+    fn change(&self, id: u64, how: impl FnOnce(&mut Place)) {
+        self.0.send_modify(|state| {
+            if let Some(place) = state.readers.get_mut(&id) {
+                how(place);
+            }
+        });
+    }
+
+    /// A reader that begins at the offset `from`, which may be still to come; the writer
+    /// waits for it if it `holds`.
+    pub(crate) fn reader(&self, from: u64, holds: bool) -> Result<Reader, Gone> {
+        let mut result = Err(Gone::Nowhere(from));
         self.0.send_if_modified(|state| {
-            let number = from / state.block;
-            let end = state.first + state.blocks.len() as u64;
-            if !from.is_multiple_of(state.block) || number < state.first || number > end {
-                let oldest = state.first * state.block;
-                result = Err(Gone { from, oldest, block: state.block });
+            let next = from / state.block;
+            if !from.is_multiple_of(state.block) {
+                return false;
+            }
+            if next < state.first {
+                result = Err(Gone::Before(state.oldest()));
                 return false;
             }
             state.last_reader += 1;
-            state.readers.insert(state.last_reader, number);
-            result = Ok((state.last_reader, number));
+            state.readers.insert(state.last_reader, Place { next, holds });
+            result = Ok((state.last_reader, next));
             true
         });
         let (id, next) = result?;
@@ -131,6 +168,27 @@ pub(crate) struct Reader {
     watch: watch::Receiver<State>,
     id: u64,
     next: u64,
+}
+
+/// What ties the writer to a reader.
+#[derive(Debug)]
+pub(crate) struct Tether {
+    ring: Ring,
+    id: u64,
+}
+
+impl Tether {
+    /// The writer does not wait for the reader any more.
+    pub(crate) fn cut(self) {
+        self.ring.change(self.id, |place| place.holds = false);
+    }
+}
+
+impl Reader {
+    /// What ties the writer to this reader.
+    pub(crate) fn tether(&self) -> Tether {
+        Tether { ring: self.ring.clone(), id: self.id }
+    }
 }
 
 impl Blocks for Reader {
@@ -148,9 +206,7 @@ impl Blocks for Reader {
             .await;
         if matches!(found, Some(Next::Block(_))) {
             self.next += 1;
-            self.ring.0.send_modify(|state| {
-                state.readers.insert(self.id, self.next);
-            });
+            self.ring.change(self.id, |place| place.next += 1);
         }
         found.unwrap_or(Next::Gone)
     }

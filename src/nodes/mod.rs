@@ -69,9 +69,18 @@ pub struct Node {
     pub firmware: Firmware,
     /// Its BMC, where one is configured (`bmc.driver` other than `command`).
     pub bmc: Option<Bmc>,
+    /// The rack it stands in, where that is known.
+    pub rack: Option<String>,
+    /// The switch it is connected to, where that is known.
+    pub switch: Option<String>,
 }
 
 impl Node {
+    /// Nodes in this order are handed a stream with the fewest ways between switches and racks.
+    pub fn way(&self) -> (Option<&str>, Option<&str>) {
+        (self.switch.as_deref(), self.rack.as_deref())
+    }
+
     /// A machine for tests.
     #[cfg(test)]
     pub(crate) fn example() -> Self {
@@ -82,6 +91,8 @@ impl Node {
             macs: Vec::new(),
             firmware: Firmware::Bios,
             bmc: None,
+            rack: None,
+            switch: None,
         }
     }
 

@@ -55,6 +55,8 @@ fn machine(cluster: &str, node: &config::Node) -> Node {
             config::Firmware::Uefi => Firmware::Uefi,
         },
         bmc,
+        rack: node.rack.clone(),
+        switch: node.switch.clone(),
     }
 }
 

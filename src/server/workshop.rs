@@ -18,6 +18,7 @@ use crate::{
 };
 use config::{Config, Connector};
 use netboot::ProfileTable;
+use relay::{message::Timing, source::Shape};
 use std::{collections::HashSet, sync::Arc};
 
 /// Makes the ways to the machines of a site.
@@ -89,6 +90,10 @@ fn real(
     let relay = RelaySettings {
         block: server.relay.block_size as usize,
         ring: server.relay.ring as usize,
+        timing: Timing { patience: server.relay.stall, ..Timing::default() },
+        shape: Shape { arity: server.relay.fanout as usize },
+        // Megabits to bytes.
+        rate: server.relay.rate.map(|rate| u64::from(rate) * 1_000_000 / 8),
         ..RelaySettings::new(site::relay_program(&site.config)?, site::own_address(site)?)
     };
     Ok(Ports {

@@ -138,6 +138,8 @@ impl Place {
                 macs: Vec::new(),
                 firmware: if uefi { Firmware::Uefi } else { Firmware::Bios },
                 bmc: Some(bmc(number)),
+                rack: None,
+                switch: None,
             })
         };
         (1..=scenario.nodes.min(MOST)).map(node).collect()

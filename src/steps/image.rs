@@ -37,6 +37,10 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     if ids.is_empty() {
         return Outcome::all_but(nodes, failed);
     }
+    let mut line: Vec<_> = ids.into_iter().zip(receivers).collect();
+    // Those of one switch are beside each other, and of one rack.
+    line.sort_by(|(_, one), (_, other)| one.node.way().cmp(&other.node.way()));
+    let (ids, receivers): (Vec<_>, Vec<_>) = line.into_iter().unzip();
     let job = TransferJob { file: run.files().image, receivers, deadline: remote::time_left(cx) };
     let progress = |at: Progress| run.journalist.progress(ids[at.node], at.written, at.total);
     let mut results = run.ports.transfer.broadcast(&job, &progress).await;

@@ -89,9 +89,9 @@ section! {
         /// Its BMC. None = the commands of the cluster do all.
         bmc: Option<BmcKeys> => optional(),
         /// The rack it stands in.
-        rack: Option<String> => optional().later(),
+        rack: Option<String> => optional(),
         /// The switch it is connected to.
-        switch: Option<String> => optional().later(),
+        switch: Option<String> => optional(),
     }
 }
 

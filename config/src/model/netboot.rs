@@ -131,7 +131,12 @@ section! {
         block_size: u32 => default("1048576").check(Check::Range(4096, 67_108_864)),
         /// Recent blocks that a node keeps for the one behind it.
         ring: u32 => default("64").check(Check::Range(2, 65_536)),
-        /// A neighbour without a byte for this long counts as dead.
-        stall: Duration => default("10").check(Check::Range(1, 3600)),
+        /// A neighbour without a byte for this long is left for another one.
+        stall: Duration => default("3").check(Check::Range(1, 3600)),
+        /// Each node hands the image on to so many others: 1 makes a chain, more a tree. Nodes with
+        /// a `switch` make one for each switch.
+        fanout: u32 => default("1").check(Check::Range(1, 64)),
+        /// Most megabits per second on each connection of a broadcast. None = as fast as it goes.
+        rate: Option<u32> => optional().check(Check::Range(1, 1_000_000)),
     }
 }

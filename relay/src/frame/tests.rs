@@ -1,5 +1,5 @@
 use super::*;
-use crate::message::{Done, Loss, Secret};
+use crate::message::{Done, Loss, Progress, Secret};
 use proptest::prelude::*;
 use std::future::Future;
 
@@ -42,11 +42,12 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         Just(Message::Alive),
         Just(Message::Welcome),
-        any::<u64>().prop_map(|taken| Message::Progress { taken }),
+        any::<u64>().prop_map(|taken| Message::Progress(Progress { taken, ..Progress::default() })),
         any::<String>().prop_map(|why| Message::Refused { why }),
         address.prop_map(|address| Message::Join {
             token: Secret::random().unwrap(),
             address: address.into(),
+            back: false,
         }),
         loss.prop_map(Message::Lost),
         done.prop_map(Message::Done),
@@ -132,6 +133,7 @@ fn lengths_beyond_the_protocol_are_refused_before_their_bytes() {
 fn a_secret_is_not_shown() {
     let secret = Secret::random().unwrap();
     let written = serde_json::to_string(&secret).unwrap();
-    let shown = format!("{:?}", Message::Join { token: secret, address: ([0; 4], 0).into() });
+    let shown =
+        format!("{:?}", Message::Join { token: secret, address: ([0; 4], 0).into(), back: false });
     assert!(!shown.contains(written.trim_matches('"')), "{shown}");
 }

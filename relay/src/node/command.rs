@@ -1,11 +1,12 @@
 //! The command that takes the stream, in its own process group.
 
-use super::Context;
+use super::{Context, upstream};
 use crate::{
     chain::Chain,
     forward::{Blocks, Next},
-    message::{Done, Message},
-    ring::Reader,
+    frame::Block,
+    message::{Done, Message, Pace, micros},
+    ring::{Reader, Ring},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -13,11 +14,12 @@ use std::{
     os::unix::process::ExitStatusExt,
     pin::pin,
     process::{ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStderr, ChildStdin, Command},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -26,6 +28,9 @@ const STDERR_TAIL: usize = 4 * 1024;
 
 /// How long standard error may stay open after the command and its group are gone.
 const STDERR_GRACE: Duration = Duration::from_secs(2);
+
+/// Blocks on the way to a command that did not keep up.
+const OWN_RING: usize = 2;
 
 /// Kills the process group it names when dropped.
 struct Group(Option<Pid>);
@@ -57,9 +62,9 @@ enum Fed {
 /// Runs the command of `Begin` on the blocks of `reader` and reports how it ended.
 pub(super) async fn run(context: Context, reader: Reader) {
     match attempt(&context, reader).await {
-        Ok(Some(done)) => context.report(Message::Done(done)).await,
+        Ok(Some(done)) => context.settle(Message::Done(done)),
         Ok(None) => {}
-        Err(why) => context.report(Message::Failed { why }).await,
+        Err(why) => context.settle(Message::Failed { why }),
     }
 }
 
@@ -94,7 +99,7 @@ async fn attempt(context: &Context, reader: Reader) -> Result<Option<Done>, Stri
     Ok(ended?.map(|status| Done {
         status: code(status),
         stderr: String::from_utf8_lossy(&tail).trim_end().to_owned(),
-        taken: *context.taken.borrow(),
+        taken: context.progress.borrow().taken,
         digest: chain.digest(),
     }))
 }
@@ -132,42 +137,115 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
-/// Writes the stream into the command. The blocks have been checked by [`super::upstream`],
-/// in the very memory they are written from; those taken whole go into `chain`.
+/// How a command takes bytes.
+enum Took {
+    /// All of them.
+    All,
+    /// It wants no more.
+    Enough,
+}
+
+/// Writes the stream into the command. The blocks have been checked by [`upstream`], in the
+/// very memory they are written from; those taken whole go into `chain`.
 async fn feed(
     context: &Context,
     mut reader: Reader,
     stdin: &mut ChildStdin,
     chain: &mut Chain,
 ) -> Result<Fed, String> {
+    let mut loose = context.loose.subscribe();
+    let mut tether = Some(reader.tether());
+    // Gets what the ring does not have any more; ends with this.
+    let mut own = JoinSet::new();
     loop {
         let block = match reader.next().await {
             Next::Block(block) => block,
             Next::End(_) => return Ok(Fed::Finished),
-            Next::Broken(_) | Next::Gone => return Ok(Fed::Broken),
+            Next::Behind(_) => {
+                reader = catch_up(context, &mut own)?;
+                continue;
+            }
+            Next::Broken(loss) => {
+                context.settle(Message::Broken(loss));
+                return Ok(Fed::Broken);
+            }
+            Next::Gone => return Ok(Fed::Broken),
         };
-        let mut rest = &block.bytes[..];
-        while !rest.is_empty() {
-            let stall = context.ticket.timing.stall;
-            let Ok(written) = timeout(stall, stdin.write(rest)).await else {
-                let (text, taken) = (&context.begin.command, *context.taken.borrow());
+        let took = {
+            let mut writing = pin!(write(context, &block, stdin));
+            let mut loosened = pin!(async { loose.wait_for(|loose| *loose).await.map(drop) });
+            loop {
+                tokio::select! {
+                    took = &mut writing => break took?,
+                    Ok(()) = &mut loosened, if tether.is_some() => {
+                        if let Some(tether) = tether.take() {
+                            tether.cut();
+                        }
+                    }
+                }
+            }
+        };
+        match took {
+            Took::All => chain.add(&block),
+            Took::Enough => return Ok(Fed::Finished),
+        }
+    }
+}
+
+/// A reader of a ring of its own, which the server fills from where the command is.
+fn catch_up(context: &Context, own: &mut JoinSet<()>) -> Result<Reader, String> {
+    let (offset, block) = (context.progress.borrow().taken, context.begin.block);
+    let ring = Ring::new(OWN_RING, block, offset);
+    let reader = ring.reader(offset, true).map_err(|gone| gone.to_string())?;
+    let context = context.clone();
+    own.spawn(async move { upstream::catch_up(&context, &ring, offset).await });
+    Ok(reader)
+}
+
+/// Writes one block into the command.
+async fn write(context: &Context, block: &Block, stdin: &mut ChildStdin) -> Result<Took, String> {
+    let mut rest = &block.bytes[..];
+    while !rest.is_empty() {
+        let offered = Instant::now();
+        let written = offer(context, stdin, rest).await?;
+        context.progress.send_modify(|progress| {
+            progress.taken += written.unwrap_or(0) as u64;
+            progress.command.add(Pace::of(written.unwrap_or(0) as u64, offered.elapsed()));
+            progress.blocked = 0;
+        });
+        let Some(written) = written else { return Ok(Took::Enough) };
+        rest = &rest[written..];
+    }
+    Ok(Took::All)
+}
+
+/// Offers bytes to the command, and says how long it has been taking none; returns how many
+/// it took, none if it wants no more.
+async fn offer(
+    context: &Context,
+    stdin: &mut ChildStdin,
+    bytes: &[u8],
+) -> Result<Option<usize>, String> {
+    let timing = context.ticket.timing;
+    let offered = Instant::now();
+    loop {
+        match timeout(timing.beat, stdin.write(bytes)).await {
+            Ok(Ok(written)) => return Ok(Some(written)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
+            Ok(Err(error)) => return Err(format!("writing to the command failed: {error}")),
+            Err(_) if offered.elapsed() < timing.stall => {
+                context.progress.send_modify(|progress| {
+                    progress.blocked = micros(offered.elapsed());
+                });
+            }
+            Err(_) => {
+                let (text, taken) = (&context.begin.command, context.progress.borrow().taken);
+                let stall = timing.stall.as_secs_f32();
                 return Err(format!(
-                    "`{text}` was killed: it took no byte for {} s, after {taken}",
-                    stall.as_secs_f32()
+                    "`{text}` was killed: it took no byte for {stall} s, after {taken}"
                 ));
-            };
-            match written {
-                Ok(written) => {
-                    context.taken.send_modify(|taken| *taken += written as u64);
-                    rest = &rest[written..];
-                }
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    return Ok(Fed::Finished);
-                }
-                Err(error) => return Err(format!("writing to the command failed: {error}")),
             }
         }
-        chain.add(&block);
     }
 }
 

@@ -1,38 +1,30 @@
 //! A node's part: the program behind `kadence-relay run`.
 //!
 //! [`run`] joins the server and then obeys it: `Begin` starts three tasks around one
-//! ring, [`upstream`] fills it, [`command`] and [`downstream`] empty it. The end of the
-//! control connection ends everything.
+//! ring, [`upstream`] fills it, [`command`] and [`downstream`] empty it. A control
+//! connection that breaks is made anew, and the tasks go on meanwhile; `Over` ends
+//! everything, and so does a server that stays away.
 
 mod command;
+mod control;
 mod downstream;
 mod upstream;
 
 use crate::{
-    frame::{self, FrameError, FrameReader, FrameWriter},
-    message::{Begin, Message, Ticket},
+    frame::FrameError,
+    message::{Attach, Begin, Loss, Message, Progress, Ticket},
     ring::Ring,
 };
-use std::{io, net::SocketAddr, time::Duration};
+use control::{Control, Farewell};
+use std::{io, net::SocketAddr};
 use tokio::{
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
 };
 
-/// The server hears of progress this often at most: often enough for a bar that moves,
-/// little for a server with thousands of nodes.
-const PROGRESS_PACE: Duration = Duration::from_millis(250);
-
-/// Reports that may wait for the control connection. A node makes two or three in all.
-const REPORTS: usize = 16;
-
-/// Why a relay ended.
+/// Why a relay ended before the broadcast did.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// Its own port could not be had.
@@ -59,7 +51,7 @@ pub enum NodeError {
         /// What the server said.
         why: String,
     },
-    /// The control connection ended; after `Begin` that is how the server says goodbye.
+    /// The control connection ended and could not be made anew.
     #[error("the server went away: {0}")]
     Control(#[from] FrameError),
     /// A signal came.
@@ -70,131 +62,83 @@ pub enum NodeError {
     Signals(io::Error),
 }
 
+/// What the server is to know, told again on each new control connection.
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    /// The stream broke here, and there is no other peer yet.
+    lost: Option<Loss>,
+    /// `Done`, `Failed` or `Broken`.
+    outcome: Option<Message>,
+}
+
 /// What the tasks of a node share.
 #[derive(Clone)]
 struct Context {
     ticket: Ticket,
     begin: Begin,
     ring: Ring,
-    reports: mpsc::Sender<Message>,
-    taken: watch::Sender<u64>,
+    facts: watch::Sender<Facts>,
+    progress: watch::Sender<Progress>,
+    /// Where blocks come from.
+    attach: watch::Sender<Attach>,
+    /// The command does not hold the ring back any more.
+    loose: watch::Sender<bool>,
 }
 
 impl Context {
-    /// Tells the server; if it is gone the relay is about to end anyway.
-    async fn report(&self, message: Message) {
-        let _ = self.reports.send(message).await;
+    /// What came of the command. The first outcome counts: what follows is its consequence.
+    fn settle(&self, outcome: Message) {
+        self.facts.send_modify(|facts| {
+            facts.outcome.get_or_insert(outcome);
+        });
     }
 }
 
 /// Does a node's part of one broadcast. Calls `joined` when the server has welcomed it.
+/// When this returns the command's process group has been killed.
 ///
 /// # Errors
-/// It always ends with an error: a broadcast is over when the server closes the control
-/// connection. When this returns the command's process group has been killed.
+/// The node never took part, or left before the server said that it was over.
 pub async fn run(ticket: Ticket, joined: impl FnOnce()) -> Result<(), NodeError> {
     let wanted = SocketAddr::new(ticket.listen, 0);
     let listen = |why| NodeError::Listen { address: wanted, why };
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
-    let (reader, writer) = join(&ticket, address).await?;
+    let mut control = Control::new(ticket, address);
+    let mut connection = control.join(false).await?;
     joined();
 
-    let (reports, outbox) = mpsc::channel(REPORTS);
-    let (taken, taken_seen) = watch::channel(0);
     let mut tasks = JoinSet::new();
+    let mut listener = Some(listener);
+    let mut begin = |context| start(context, listener.take(), &mut tasks);
+    let work = async {
+        loop {
+            let error = match control.talk(connection, &mut begin).await {
+                Farewell::Over => return Ok(()),
+                Farewell::Broken(error) => error,
+            };
+            connection = control.rejoin(error).await?;
+        }
+    };
     let end = tokio::select! {
-        end = obey(reader, &ticket, listener, reports, taken, &mut tasks) => end.into(),
-        end = report(writer, outbox, taken_seen, ticket.timing.beat) => end.into(),
-        _ = terminate.recv() => NodeError::Signal,
+        end = work => end,
+        _ = terminate.recv() => Err(NodeError::Signal),
     };
     // Dropping the command's task kills its process group.
     tasks.shutdown().await;
-    Err(end)
-}
-
-/// Connects to the server and joins with the token.
-async fn join(
-    ticket: &Ticket,
-    address: SocketAddr,
-) -> Result<(FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>), NodeError> {
-    let server = ticket.server;
-    let connecting = timeout(ticket.timing.silence, TcpStream::connect(server)).await;
-    let stream = connecting
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        .map_err(|why| NodeError::Connect { address: server, why })?;
-    let (mut reader, mut writer) = frame::open(stream, ticket.timing.silence).await?;
-    writer.message(&Message::Join { token: ticket.token.clone(), address }).await?;
-    match reader.message("welcome").await? {
-        Message::Welcome => Ok((reader, writer)),
-        Message::Refused { why } => Err(NodeError::Refused { address: server, why }),
-        other => Err(FrameError::Unexpected { wanted: "welcome", got: other.name() }.into()),
-    }
-}
-
-/// Follows the server until the connection ends. Tasks are started in `tasks`.
-async fn obey(
-    mut reader: FrameReader<OwnedReadHalf>,
-    ticket: &Ticket,
-    listener: TcpListener,
-    reports: mpsc::Sender<Message>,
-    taken: watch::Sender<u64>,
-    tasks: &mut JoinSet<()>,
-) -> FrameError {
-    let mut listener = Some(listener);
-    loop {
-        let message = match reader.message("begin").await {
-            Ok(message) => message,
-            Err(error) => return error,
-        };
-        match (message, listener.take()) {
-            (Message::Alive, kept) => listener = kept,
-            (Message::Begin(begin), Some(listener)) => {
-                let ring = Ring::new(begin.ring, begin.block);
-                let (ticket, reports, taken) = (ticket.clone(), reports.clone(), taken.clone());
-                start(Context { ticket, begin, ring, reports, taken }, listener, tasks);
-            }
-            (other, _) => {
-                return FrameError::Unexpected { wanted: "begin", got: other.name() };
-            }
-        }
-    }
+    end
 }
 
 /// Starts the three tasks. The readers are made first: no block can pass them.
-fn start(context: Context, listener: TcpListener, tasks: &mut JoinSet<()>) {
-    let for_command = context.ring.reader(0);
-    let for_successor = context.begin.successor.then(|| context.ring.reader(0).ok()).flatten();
-    if let Ok(reader) = for_command {
+fn start(context: Context, listener: Option<TcpListener>, tasks: &mut JoinSet<()>) {
+    let Some(listener) = listener else { return };
+    let reader = || context.ring.reader(0, true).ok();
+    let successors = context.begin.successors.iter();
+    let kept = successors.filter_map(|name| Some((name.clone(), reader()?))).collect();
+    if let Some(reader) = reader() {
         tasks.spawn(command::run(context.clone(), reader));
     }
-    tasks.spawn(downstream::serve(context.clone(), listener, for_successor));
+    tasks.spawn(downstream::serve(context.clone(), listener, kept));
     tasks.spawn(upstream::follow(context));
-}
-
-/// Sends reports as they come, progress at its pace, and a beat when there is neither.
-async fn report(
-    mut writer: FrameWriter<OwnedWriteHalf>,
-    mut outbox: mpsc::Receiver<Message>,
-    mut taken: watch::Receiver<u64>,
-    beat: Duration,
-) -> FrameError {
-    let mut pace = interval(PROGRESS_PACE.min(beat));
-    let mut beats = interval(beat);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let message = tokio::select! {
-            biased;
-            Some(message) = outbox.recv() => message,
-            _ = pace.tick(), if taken.has_changed().unwrap_or(false) => {
-                Message::Progress { taken: *taken.borrow_and_update() }
-            }
-            _ = beats.tick() => Message::Alive,
-        };
-        if let Err(error) = writer.message(&message).await {
-            return error;
-        }
-    }
 }

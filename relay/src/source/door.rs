@@ -2,21 +2,21 @@
 
 use super::feed::Feed;
 use crate::{
-    forward::forward,
-    frame::{self, FrameError, FrameReader, FrameWriter},
-    message::{Message, Secret, Timing},
+    forward::{Gait, forward},
+    frame::{self, Connection, FrameError},
+    message::{Message, Secret},
 };
 use std::{
     collections::HashMap,
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::{
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
     time::timeout,
@@ -25,33 +25,53 @@ use tokio::{
 /// Connections beyond those of the members: room for strangers to be refused in.
 pub(super) const STRANGERS: usize = 64;
 
-/// Messages that may wait for a node: `Begin`, and what healing will say.
-const ORDERS: usize = 8;
+/// Messages that may wait for a node.
+const ORDERS: usize = 16;
+
+/// A control connection.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// Each connection has its own.
+    pub(super) number: u64,
+    /// Where the node's relay serves.
+    pub(super) address: SocketAddr,
+    /// Orders for it go here.
+    pub(super) orders: mpsc::Sender<Message>,
+}
 
 /// What the roster hears.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The launch of this member failed.
     Unlaunched(usize, String),
-    /// This member joined: where its relay serves, and where orders for it go.
-    Joined(usize, SocketAddr, mpsc::Sender<Message>),
+    /// This member joined, or came back.
+    Joined(usize, Line),
     /// A message of this member.
     Said(usize, Message),
-    /// Its control connection ended.
-    Left(usize, FrameError),
+    /// The control connection of that number ended.
+    Left(usize, u64, FrameError),
+}
+
+/// Whose token it is, and whether it was used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    pub(super) member: usize,
+    pub(super) used: bool,
 }
 
 /// What connections share.
 #[derive(Clone)]
 pub(super) struct Door {
-    /// Digests of the tokens that have not been used, and whose they are.
-    pub(super) tokens: Arc<Mutex<HashMap<blake3::Hash, usize>>>,
+    /// By the digests of the tokens.
+    pub(super) tokens: Arc<Mutex<HashMap<blake3::Hash, Owner>>>,
     pub(super) pass: Secret,
     pub(super) feed: Arc<Feed>,
-    pub(super) timing: Timing,
+    pub(super) gait: Gait,
     /// Most connections at once.
     pub(super) most: usize,
     pub(super) events: mpsc::Sender<Event>,
+    /// Control connections so far.
+    pub(super) lines: Arc<AtomicU64>,
 }
 
 impl Door {
@@ -72,7 +92,7 @@ impl Door {
                     Err(error) => {
                         // Out of file descriptors, most likely: wait for one of ours to end.
                         tracing::warn!(%error, "cannot accept a relay connection");
-                        tokio::time::sleep(self.timing.beat).await;
+                        tokio::time::sleep(self.gait.timing.beat).await;
                     }
                 },
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
@@ -82,31 +102,36 @@ impl Door {
 
     /// Serves one connection to its end.
     async fn greet(self, stream: TcpStream) -> Result<(), FrameError> {
-        let (first, (reader, mut writer)) = frame::accept(stream, self.timing.silence).await?;
+        let silence = self.gait.timing.silence;
+        let (first, mut connection) = frame::accept(stream, silence).await?;
         let why = match first {
-            Message::Join { token, address } => match self.admit(&token) {
-                Some(index) => {
-                    let end = self.control(index, address, reader, writer).await;
-                    self.tell(Event::Left(index, end)).await;
+            Message::Join { token, address, back } => match self.admit(&token, back) {
+                Some(member) => {
+                    let number = self.lines.fetch_add(1, Ordering::Relaxed);
+                    let end = self.control(member, number, address, connection).await;
+                    self.tell(Event::Left(member, number, end)).await;
                     return Ok(());
                 }
                 None => "the token is not one of this broadcast, or has been used",
             },
-            Message::Get { pass, from, node } if pass.digest() == self.pass.digest() => {
-                tracing::debug!(node, from, "feeding");
-                let blocks = self.feed.blocks(from);
-                return forward(reader, writer, blocks, self.timing, |sent| self.feed.count(sent))
+            Message::Get { pass, from, to, node, .. } if pass.digest() == self.pass.digest() => {
+                tracing::debug!(node, from, to, "feeding");
+                let mut blocks = self.feed.blocks(from, to);
+                return forward(connection, &mut blocks, self.gait, |sent| self.feed.count(sent))
                     .await;
             }
             Message::Get { .. } => "the pass is not that of this broadcast",
             _ => "a connection begins with join or get",
         };
-        writer.message(&Message::Refused { why: why.to_owned() }).await
+        connection.1.message(&Message::Refused { why: why.to_owned() }).await
     }
 
-    /// Whose token it is; it is good once.
-    fn admit(&self, token: &Secret) -> Option<usize> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&token.digest())
+    /// Whose token it is. It is good once, and then for the same relay to come back with.
+    fn admit(&self, token: &Secret, back: bool) -> Option<usize> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = tokens.get_mut(&token.digest()).filter(|owner| owner.used == back)?;
+        owner.used = true;
+        Some(owner.member)
     }
 
     /// The roster outlives the door's tasks, or all of them are being dropped.
@@ -117,27 +142,29 @@ impl Door {
     /// Carries messages both ways until one way ends.
     async fn control(
         &self,
-        index: usize,
+        member: usize,
+        number: u64,
         address: SocketAddr,
-        mut reader: FrameReader<OwnedReadHalf>,
-        mut writer: FrameWriter<OwnedWriteHalf>,
+        (mut reader, mut writer): Connection,
     ) -> FrameError {
         let (orders, mut outbox) = mpsc::channel(ORDERS);
-        self.tell(Event::Joined(index, address, orders.clone())).await;
+        self.tell(Event::Joined(member, Line { number, address, orders })).await;
+        let beat = self.gait.timing.beat;
         let speak = async {
             writer.message(&Message::Welcome).await?;
-            loop {
-                match timeout(self.timing.beat, outbox.recv()).await {
-                    Ok(Some(message)) => writer.message(&message).await?,
-                    Ok(None) | Err(_) => writer.message(&Message::Alive).await?,
-                }
+            // The roster drops a line that another one took the place of.
+            while let Some(message) =
+                timeout(beat, outbox.recv()).await.unwrap_or(Some(Message::Alive))
+            {
+                writer.message(&message).await?;
             }
+            Err(FrameError::Closed)
         };
         let hear = async {
             loop {
                 match reader.message("report").await {
                     Ok(Message::Alive) => {}
-                    Ok(message) => self.tell(Event::Said(index, message)).await,
+                    Ok(message) => self.tell(Event::Said(member, message)).await,
                     Err(error) => break error,
                 }
             }

@@ -9,10 +9,10 @@ use crate::{
 };
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -25,9 +25,10 @@ const AHEAD: usize = 2;
 #[derive(Debug)]
 pub(super) struct Feed {
     path: PathBuf,
-    block: usize,
+    block: u64,
     total: u64,
-    digest: OnceLock<String>,
+    /// Of each block that was read.
+    digests: Mutex<Vec<Option<blake3::Hash>>>,
     sent: AtomicU64,
 }
 
@@ -47,8 +48,10 @@ impl Feed {
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|why| SourceError::File { path: path.to_owned(), why })?;
-        let (digest, sent) = (OnceLock::new(), AtomicU64::new(0));
-        Ok(Self { path: path.to_owned(), block, total, digest, sent })
+        let block = block as u64;
+        let blocks = usize::try_from(total.div_ceil(block)).unwrap_or(usize::MAX);
+        let digests = Mutex::new(vec![None; blocks]);
+        Ok(Self { path: path.to_owned(), block, total, digests, sent: AtomicU64::new(0) })
     }
 
     /// Bytes of the file.
@@ -56,10 +59,19 @@ impl Feed {
         self.total
     }
 
-    /// Digest of the sequence of the file's blocks in hexadecimal, once it has been read to
-    /// its end.
-    pub(super) fn digest(&self) -> Option<&str> {
-        self.digest.get().map(String::as_str)
+    /// Digest of the sequence of the file's blocks in hexadecimal, once all were read.
+    pub(super) fn digest(&self) -> Option<String> {
+        let digests = self.digests();
+        let mut chain = Chain::default();
+        for (number, digest) in (0..).zip(digests.iter()) {
+            let offset = number * self.block;
+            chain.link(offset, self.block.min(self.total - offset), (*digest)?);
+        }
+        Some(chain.digest())
+    }
+
+    fn digests(&self) -> MutexGuard<'_, Vec<Option<blake3::Hash>>> {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes that went out.
@@ -72,40 +84,54 @@ impl Feed {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The blocks from the offset `from` on, read by a thread that ends with the reader.
-    pub(super) fn blocks(self: &Arc<Self>, from: u64) -> FromFile {
-        let (to, blocks) = mpsc::channel(AHEAD);
+    /// The blocks from the offset `from` on, up to the offset `to` or all of them, read by a
+    /// thread that ends with the reader.
+    pub(super) fn blocks(self: &Arc<Self>, from: u64, to: Option<u64>) -> FromFile {
+        let (sender, blocks) = mpsc::channel(AHEAD);
         let feed = self.clone();
         tokio::task::spawn_blocking(move || {
-            let last = feed.read(from, &to).unwrap_or_else(Next::Broken);
+            let last = feed.read(from, to, &sender).unwrap_or_else(Next::Broken);
             // Nobody waits for it when the peer is gone.
-            let _ = to.blocking_send(last);
+            let _ = sender.blocking_send(last);
         });
         FromFile(blocks)
     }
 
-    /// Reads the whole file, for its digest, and sends the blocks from `from` on.
-    fn read(&self, from: u64, to: &mpsc::Sender<Next>) -> Result<Next, Loss> {
-        let mut offset = 0;
-        let mut chain = Chain::default();
-        let mut file = File::open(&self.path).map_err(|error| self.loss(0, error.to_string()))?;
-        if !from.is_multiple_of(self.block as u64) {
-            return Err(self.loss(0, format!("offset {from} is inside a block")));
+    fn read(&self, from: u64, to: Option<u64>, sender: &mpsc::Sender<Next>) -> Result<Next, Loss> {
+        let to = to.map_or(self.total, |to| to.min(self.total));
+        for offset in [from, to] {
+            if offset != self.total && !offset.is_multiple_of(self.block) {
+                return Err(self.loss(offset, format!("offset {offset} is inside a block")));
+            }
         }
-        while offset < self.total {
-            let left = usize::try_from(self.total - offset).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; left.min(self.block)];
-            file.read_exact(&mut bytes).map_err(|error| self.loss(offset, error.to_string()))?;
-            let length = bytes.len() as u64;
+        let wrong = |offset| move |error: io::Error| self.loss(offset, error.to_string());
+        let mut file = File::open(&self.path).map_err(wrong(from))?;
+        file.seek(SeekFrom::Start(from)).map_err(wrong(from))?;
+        let mut offset = from;
+        while offset < to {
+            let left = usize::try_from((to - offset).min(self.block)).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; left];
+            file.read_exact(&mut bytes).map_err(wrong(offset))?;
             let block = Block::new(offset, bytes.into());
-            chain.add(&block);
-            if offset >= from && to.blocking_send(Next::Block(block)).is_err() {
+            self.know(&block)?;
+            if sender.blocking_send(Next::Block(block)).is_err() {
                 return Ok(Next::Gone);
             }
-            offset += length;
+            offset += left as u64;
         }
-        self.digest.get_or_init(|| chain.digest());
-        Ok(Next::End(End { length: self.total }))
+        Ok(Next::End(End { length: to }))
+    }
+
+    /// Keeps the digest of a block; each has only one.
+    fn know(&self, block: &Block) -> Result<(), Loss> {
+        let number = usize::try_from(block.offset / self.block).unwrap_or(usize::MAX);
+        match self.digests().get_mut(number) {
+            Some(known) if known.is_none_or(|known| known == block.digest) => {
+                *known = Some(block.digest);
+                Ok(())
+            }
+            _ => Err(self.loss(block.offset, "the file was changed meanwhile".to_owned())),
+        }
     }
 
     fn loss(&self, offset: u64, why: String) -> Loss {
@@ -113,7 +139,7 @@ impl Feed {
             node: "the server".into(),
             peer: "the file".into(),
             address: self.path.display().to_string(),
-            block: offset / self.block as u64,
+            block: offset / self.block,
             offset,
             why,
         }
@@ -144,7 +170,7 @@ mod tests {
 
     /// Offsets of the blocks from `from` on, and what came after them.
     async fn read(feed: &Arc<Feed>, from: u64) -> (Vec<u64>, Next) {
-        let mut blocks = feed.blocks(from);
+        let mut blocks = feed.blocks(from, None);
         let mut offsets = Vec::new();
         loop {
             match blocks.next().await {
@@ -155,20 +181,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_block_can_be_the_first_and_the_digest_is_of_the_whole() {
+    async fn the_digest_is_of_the_whole_in_whatever_pieces_it_was_read() {
         let (_file, feed) = feed(2500).await;
-        assert_eq!(feed.digest(), None);
-        let mut chain = Chain::default();
-        for (offset, length) in [(0, BLOCK), (1000, BLOCK), (2000, 500)] {
-            chain.add(&Block::new(offset, vec![7; length].into()));
+        let whole = {
+            let mut chain = Chain::default();
+            for (offset, length) in [(0, BLOCK), (1000, BLOCK), (2000, 500)] {
+                chain.add(&Block::new(offset, vec![7; length].into()));
+            }
+            chain.digest()
+        };
+        for (from, to, offsets, known) in [
+            (1000, Some(2000), vec![1000], None),
+            (0, Some(1000), vec![0], None),
+            (2000, Some(9000), vec![2000], Some(whole.as_str())),
+        ] {
+            let mut blocks = feed.blocks(from, to);
+            for offset in offsets {
+                let next = blocks.next().await;
+                assert!(matches!(&next, Next::Block(block) if block.offset == offset), "{next:?}");
+            }
+            let Next::End(end) = blocks.next().await else { panic!("no end") };
+            assert_eq!(end.length, to.unwrap().min(2500));
+            assert_eq!(feed.digest().as_deref(), known);
         }
-        let whole = chain.digest();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_breaks_the_stream_where_it_did() {
+        let (file, feed) = feed(2500).await;
+        assert_eq!(read(&feed, 0).await.0, [0, 1000, 2000]);
+        std::fs::write(file.path(), [vec![7; 1500], vec![8; 1000]].concat()).unwrap();
+        let (offsets, last) = read(&feed, 0).await;
+        let Next::Broken(loss) = last else { panic!("{last:?}") };
+        assert_eq!((offsets, loss.block), (vec![0], 1));
+        assert_eq!(loss.why, "the file was changed meanwhile");
+    }
+
+    #[tokio::test]
+    async fn any_block_can_be_the_first() {
+        let (_file, feed) = feed(2500).await;
         for (from, expected) in [(2000, vec![2000]), (0, vec![0, 1000, 2000]), (3000, vec![])] {
             let (offsets, last) = read(&feed, from).await;
             assert_eq!(offsets, expected);
             let Next::End(end) = last else { panic!("{last:?}") };
             assert_eq!(end.length, 2500);
-            assert_eq!(feed.digest(), Some(whole.as_str()));
         }
         let (_, last) = read(&feed, 1500).await;
         let Next::Broken(loss) = last else { panic!("{last:?}") };

@@ -7,29 +7,34 @@
 
 mod door;
 mod feed;
+mod heal;
 mod roster;
+mod seat;
+mod shape;
 
 use crate::{
+    forward::Gait,
     frame::MAX_BLOCK,
     message::{Loss, Secret, Ticket, Timing},
 };
-use door::{Door, Event};
+use door::{Door, Event, Owner};
 use feed::Feed;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use roster::Roster;
+pub use shape::Shape;
 use std::{
     collections::HashMap,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{
     net::TcpListener,
     sync::mpsc,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 /// Events that may wait for the roster; a node whose event does not fit waits a moment.
@@ -50,6 +55,9 @@ pub struct Member {
     pub address: IpAddr,
     /// Shell text that reads the stream there.
     pub command: String,
+    /// The stream is handed on among members of one group, such as those of one switch; each
+    /// group gets it from the server.
+    pub group: String,
 }
 
 /// What is to be sent, to whom.
@@ -69,6 +77,10 @@ pub struct Broadcast {
     pub block: usize,
     /// Blocks in each node's ring; see [`DEFAULT_RING`].
     pub ring: usize,
+    /// Who hands the stream to whom.
+    pub shape: Shape,
+    /// Most bytes per second on each connection; none: as fast as it goes.
+    pub rate: Option<u64>,
 }
 
 /// What came of a broadcast.
@@ -78,6 +90,9 @@ pub struct Report {
     pub outcomes: Vec<Result<(), Failure>>,
     /// Bytes of blocks that the server sent, headers included.
     pub sent: u64,
+    /// Streams that broke, in the order in which the server heard of them, whether another
+    /// peer could take over or not.
+    pub losses: Vec<Loss>,
 }
 
 /// Why one node does not have the file.
@@ -186,10 +201,10 @@ where
     let feed = Arc::new(open(job, deadline).await?);
     let pass = Secret::random().map_err(SourceError::Token)?;
     let mut tokens = HashMap::new();
-    let mut launches = FuturesUnordered::new();
+    let launches = FuturesUnordered::new();
     for (index, member) in job.members.iter().enumerate() {
         let ticket = ticket(job, member).map_err(SourceError::Token)?;
-        tokens.insert(ticket.token.digest(), index);
+        tokens.insert(ticket.token.digest(), Owner { member: index, used: false });
         let attempt = launch(index, ticket);
         launches.push(async move { (index, attempt.await) });
     }
@@ -198,32 +213,62 @@ where
         tokens: Arc::new(Mutex::new(tokens)),
         pass: pass.clone(),
         feed: feed.clone(),
-        timing: job.timing,
-        most: 2 * job.members.len() + door::STRANGERS,
+        gait: Gait { timing: job.timing, rate: job.rate },
+        most: 4 * job.members.len() + door::STRANGERS,
         events,
+        lines: Arc::new(AtomicU64::new(0)),
     };
     let mut roster = Roster::new(job, pass, feed.clone(), progress);
-    let follow = async {
-        let join = Instant::now() + job.timing.join;
-        while !roster.is_settled() {
-            tokio::select! {
-                biased;
-                Some(event) = inbox.recv() => roster.apply(event),
-                Some((index, result)) = launches.next(), if !launches.is_empty() => {
-                    if let Err(why) = result {
-                        roster.apply(Event::Unlaunched(index, why));
-                    }
-                }
-                () = sleep_until(join), if roster.is_gathering() => roster.close_gathering(),
-                () = sleep_until(deadline) => roster.expire(),
-            }
-        }
-    };
     tokio::select! {
-        () = follow => {}
+        () = follow(&mut roster, &mut inbox, launches, deadline) => {}
         never = door.stand(listener) => match never {},
     }
-    Ok(Report { outcomes: roster.outcomes(), sent: feed.sent() })
+    let losses = std::mem::take(&mut roster.losses);
+    Ok(Report { outcomes: roster.outcomes(), sent: feed.sent(), losses })
+}
+
+/// Tells the roster what happens until there is a result for everyone, and everyone goes.
+async fn follow(
+    roster: &mut Roster<'_>,
+    inbox: &mut mpsc::Receiver<Event>,
+    mut launches: FuturesUnordered<impl Future<Output = (usize, Result<(), String>)>>,
+    deadline: Instant,
+) {
+    let timing = roster.job.timing;
+    let join = Instant::now() + timing.join;
+    while !roster.is_settled() {
+        tokio::select! {
+            biased;
+            Some(event) = inbox.recv() => roster.apply(event),
+            Some((index, result)) = launches.next(), if !launches.is_empty() => {
+                if let Err(why) = result {
+                    roster.apply(Event::Unlaunched(index, why));
+                }
+            }
+            () = until(roster.gathering()) => roster.close_gathering(),
+            () = sleep_until(join), if roster.is_awaiting() => roster.close_door(),
+            () = until(roster.next_departure()) => roster.depart(Instant::now()),
+            () = sleep_until(deadline) => roster.expire(),
+        }
+    }
+    roster.dismiss();
+    let all_gone = async {
+        while roster.is_connected()
+            && let Some(event) = inbox.recv().await
+        {
+            roster.apply(event);
+        }
+    };
+    // Who does not hear it goes when it finds the server gone.
+    let _ = timeout(timing.beat, all_gone).await;
+}
+
+/// At `at`, or never.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Opens the file; a file server that hangs has until the deadline.

@@ -1,33 +1,29 @@
-//! How far each member is, and what came of it.
+//! How far each member is, what came of it, and who gets blocks from whom.
 
-use super::{Broadcast, Failure, Feed, door::Event};
-use crate::message::{Begin, Done, Message, Peer, Secret};
-use std::{net::SocketAddr, sync::Arc};
-use tokio::sync::mpsc;
+use super::{
+    Broadcast, Failure, Feed,
+    door::{Event, Line},
+    seat::{Link, Seat},
+};
+use crate::message::{Attach, Begin, Done, Loss, Message, Secret};
+use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Name of the server as a peer.
-const SERVER: &str = "the server";
-
-/// How far a member is.
-enum State {
-    /// Launched, or about to be.
-    Awaited,
-    /// Its relay is there.
-    Joined { address: SocketAddr, orders: mpsc::Sender<Message> },
-    /// There is a result.
-    Settled(Result<(), Failure>),
-}
+pub(super) const SERVER: &str = "the server";
 
 /// All members.
 pub(super) struct Roster<'a> {
-    job: &'a Broadcast,
+    pub(super) job: &'a Broadcast,
     pass: Secret,
     feed: Arc<Feed>,
     progress: &'a (dyn Fn(usize, u64) + Send + Sync),
-    states: Vec<State>,
-    /// Bytes each member's command has taken, as far as is known.
-    taken: Vec<u64>,
+    pub(super) seats: Vec<Seat>,
+    /// When the stream begins without those that are still awaited.
+    gathering: Instant,
     begun: bool,
+    /// Streams that broke.
+    pub(super) losses: Vec<Loss>,
 }
 
 impl<'a> Roster<'a> {
@@ -38,29 +34,36 @@ impl<'a> Roster<'a> {
         feed: Arc<Feed>,
         progress: &'a (dyn Fn(usize, u64) + Send + Sync),
     ) -> Self {
-        let states = job.members.iter().map(|_| State::Awaited).collect();
-        let taken = vec![0; job.members.len()];
-        Self { job, pass, feed, progress, states, taken, begun: false }
+        let seats = job.members.iter().map(|_| Seat::default()).collect();
+        let gathering = Instant::now() + job.timing.gather;
+        Self { job, pass, feed, progress, seats, gathering, begun: false, losses: Vec::new() }
+    }
+
+    /// When the stream begins without those that are still awaited; none if it has begun, or
+    /// if nobody is here.
+    pub(super) fn gathering(&self) -> Option<Instant> {
+        (!self.begun && self.is_connected()).then_some(self.gathering)
     }
 
     /// Is there a result for everyone?
     pub(super) fn is_settled(&self) -> bool {
-        self.states.iter().all(|state| matches!(state, State::Settled(_)))
+        self.seats.iter().all(|seat| seat.result.is_some())
     }
 
-    /// Is the stream still to begin?
-    pub(super) fn is_gathering(&self) -> bool {
-        !self.begun
+    /// Is a relay still connected?
+    pub(super) fn is_connected(&self) -> bool {
+        self.seats.iter().any(|seat| seat.line().is_some())
+    }
+
+    /// Is someone still expected?
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.seats.iter().any(Seat::is_awaited)
     }
 
     /// The results; who has none by now missed the deadline.
     pub(super) fn outcomes(self) -> Vec<Result<(), Failure>> {
         let late = Failure::Deadline(self.job.deadline);
-        let result = |state| match state {
-            State::Settled(result) => result,
-            _ => Err(late.clone()),
-        };
-        self.states.into_iter().map(result).collect()
+        self.seats.into_iter().map(|seat| seat.result.unwrap_or(Err(late.clone()))).collect()
     }
 
     /// Takes one event, and begins when it was the last that was awaited.
@@ -68,71 +71,146 @@ impl<'a> Roster<'a> {
         match event {
             Event::Unlaunched(index, why) => {
                 // A launch may fail after its relay has joined, when its answer is lost.
-                if matches!(self.states[index], State::Awaited) {
+                if self.seats[index].is_awaited() {
+                    self.seats[index].link = Link::Down;
                     self.fail(index, Failure::Launch(why));
                 }
             }
-            Event::Joined(index, address, orders) => {
-                if matches!(self.states[index], State::Awaited) {
-                    self.states[index] = State::Joined { address, orders };
-                }
-            }
+            Event::Joined(index, line) => self.join(index, line),
             Event::Said(index, message) => self.hear(index, message),
-            Event::Left(index, why) => {
-                let failure = self.gone(index, why.to_string());
-                self.fail(index, failure);
-            }
+            Event::Left(index, number, why) => self.leave(index, number, &why.to_string()),
         }
-        let awaited = self.states.iter().any(|state| matches!(state, State::Awaited));
-        if !self.begun && !awaited {
+        if !self.begun && (!self.is_awaiting() || (self.is_late() && self.is_connected())) {
             self.begin();
         }
     }
 
-    /// Who has not joined by now is left out; the others begin.
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.gathering
+    }
+
+    /// The stream begins without those that are not here yet, if anyone is.
     pub(super) fn close_gathering(&mut self) {
-        for index in 0..self.states.len() {
-            if matches!(self.states[index], State::Awaited) {
+        if self.is_connected() {
+            self.begin();
+        }
+    }
+
+    /// Who has not joined by now is left out.
+    pub(super) fn close_door(&mut self) {
+        for index in 0..self.seats.len() {
+            if self.seats[index].is_awaited() {
+                self.seats[index].link = Link::Down;
                 let name = self.job.members[index].name.clone();
                 self.fail(index, Failure::Absent { name, within: self.job.timing.join });
             }
         }
-        self.begin();
+        if !self.begun {
+            self.begin();
+        }
+    }
+
+    /// Until when a member that is away, or was never here, may come.
+    pub(super) fn next_departure(&self) -> Option<Instant> {
+        self.seats.iter().filter(|seat| seat.result.is_none()).filter_map(Seat::away_until).min()
+    }
+
+    /// Who has been away for too long has failed.
+    pub(super) fn depart(&mut self, now: Instant) {
+        for index in 0..self.seats.len() {
+            if self.seats[index].away_until().is_some_and(|until| until <= now) {
+                let Link::Away { why, .. } =
+                    std::mem::replace(&mut self.seats[index].link, Link::Down)
+                else {
+                    continue;
+                };
+                let failure = self.gone(index, why);
+                self.fail(index, failure);
+            }
+        }
     }
 
     /// The deadline passed: who has no result has failed.
     pub(super) fn expire(&mut self) {
-        for index in 0..self.states.len() {
+        for index in 0..self.seats.len() {
             self.fail(index, Failure::Deadline(self.job.deadline));
         }
     }
 
-    /// Sends `Begin` down the line of those that joined.
+    /// Everyone may go.
+    pub(super) fn dismiss(&mut self) {
+        for seat in &self.seats {
+            seat.order(Message::Over);
+        }
+    }
+
+    /// A member is here, for the first time or again.
+    fn join(&mut self, index: usize, line: Line) {
+        match self.seats[index].link {
+            // The line is dropped, and so closed.
+            Link::Down => {}
+            Link::Awaited if self.begun => {
+                let last = self.leaf(index);
+                self.seats[index].link = Link::Up(line);
+                self.seats[index].parent = last;
+                // The others do not wait for it: much has left their rings already.
+                self.start(index, self.attach(last, false, None));
+            }
+            // Orders that were underway on the line of before are given again when the
+            // member says what it lacks.
+            _ => self.seats[index].link = Link::Up(line),
+        }
+    }
+
+    /// A control connection ended. One of before does not count.
+    fn leave(&mut self, index: usize, number: u64, why: &str) {
+        if self.seats[index].line().is_none_or(|line| line.number != number) {
+            return;
+        }
+        self.seats[index].link = if self.begun {
+            let until = Instant::now() + self.job.timing.orphan;
+            Link::Away { until, why: why.to_owned() }
+        } else {
+            Link::Down
+        };
+        if !self.begun {
+            let failure = self.gone(index, why.to_owned());
+            self.fail(index, failure);
+        }
+    }
+
+    /// Sends `Begin` to those that joined; the others may come later, as long as it lasts.
     fn begin(&mut self) {
         self.begun = true;
-        let mut attach = Peer { name: SERVER.to_owned(), address: None };
-        let mut stuck = Vec::new();
-        let line: Vec<usize> = (0..self.states.len())
-            .filter(|index| matches!(self.states[*index], State::Joined { .. }))
-            .collect();
-        for (place, index) in line.iter().enumerate() {
-            let State::Joined { address, orders } = &self.states[*index] else { continue };
-            let begin = Begin {
-                command: self.job.members[*index].command.clone(),
-                total: self.feed.total(),
-                block: self.job.block,
-                ring: self.job.ring,
-                pass: self.pass.clone(),
-                successor: place + 1 < line.len(),
-                attach,
-            };
-            let name = self.job.members[*index].name.clone();
-            attach = Peer { name, address: Some(*address) };
-            if orders.try_send(Message::Begin(begin)).is_err() {
-                stuck.push(*index);
-            }
+        let joined: Vec<usize> =
+            (0..self.seats.len()).filter(|index| self.seats[*index].line().is_some()).collect();
+        for (index, parent) in self.job.shape.parents(&joined, &self.job.members) {
+            self.seats[index].parent = parent;
         }
-        for index in stuck {
+        for index in joined {
+            let attach = self.attach(self.seats[index].parent, true, None);
+            self.start(index, attach);
+        }
+    }
+
+    /// Sends `Begin` to one member.
+    fn start(&mut self, index: usize, attach: Attach) {
+        let name = |index: usize| self.job.members[index].name.clone();
+        let successors = (0..self.seats.len())
+            .filter(|other| self.seats[*other].parent == Some(index))
+            .map(name)
+            .collect();
+        let begin = Begin {
+            command: self.job.members[index].command.clone(),
+            total: self.feed.total(),
+            block: self.job.block,
+            ring: self.job.ring,
+            rate: self.job.rate,
+            pass: self.pass.clone(),
+            successors,
+            attach,
+        };
+        if !self.seats[index].order(Message::Begin(begin)) {
             let failure = self.gone(index, "it took no orders".into());
             self.fail(index, failure);
         }
@@ -141,13 +219,18 @@ impl<'a> Roster<'a> {
     /// Takes a member's report.
     fn hear(&mut self, index: usize, message: Message) {
         match message {
-            Message::Progress { taken } => self.advance(index, taken),
+            Message::Progress(progress) => {
+                self.advance(index, progress.taken);
+                self.seats[index].pace.take(Instant::now(), progress);
+                self.review(index);
+            }
             Message::Done(done) => {
                 self.advance(index, done.taken);
                 let result = self.judge(done);
                 self.settle(index, result);
             }
-            Message::Lost(loss) => self.fail(index, Failure::Stream(loss)),
+            Message::Lost(loss) => self.heal(index, loss),
+            Message::Broken(loss) => self.fail(index, Failure::Stream(loss)),
             Message::Failed { why } => self.fail(index, Failure::Failed(why)),
             other => {
                 let failure = self.gone(index, format!("it sent {} as a report", other.name()));
@@ -169,82 +252,33 @@ impl<'a> Roster<'a> {
         match self.feed.digest() {
             Some(expected) if expected == got => Ok(()),
             expected => {
-                let expected = expected.unwrap_or("a file not yet read").to_owned();
+                let expected = expected.unwrap_or("a file not yet read".to_owned());
                 Err(Failure::Digest { expected, got })
             }
         }
     }
 
     fn advance(&mut self, index: usize, taken: u64) {
-        if taken > self.taken[index] {
-            self.taken[index] = taken;
+        if taken > self.seats[index].taken {
+            self.seats[index].taken = taken;
             (self.progress)(index, taken);
         }
     }
 
     fn gone(&self, index: usize, why: String) -> Failure {
-        let (name, taken) = (self.job.members[index].name.clone(), self.taken[index]);
+        let (name, taken) = (self.job.members[index].name.clone(), self.seats[index].taken);
         Failure::Gone { name, block: taken / self.job.block as u64, taken, why }
     }
 
-    fn fail(&mut self, index: usize, failure: Failure) {
+    pub(super) fn fail(&mut self, index: usize, failure: Failure) {
         self.settle(index, Err(failure));
     }
 
     /// The first result counts: what follows a failure is its consequence.
     fn settle(&mut self, index: usize, result: Result<(), Failure>) {
-        if !matches!(self.states[index], State::Settled(_)) {
-            self.states[index] = State::Settled(result);
-        }
+        self.seats[index].result.get_or_insert(result);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        forward::{Blocks, Next},
-        message::Timing,
-        source::Member,
-    };
-    use std::time::Duration;
-
-    /// A member's command ended well and took as many bytes as the file has: what counts
-    /// is which.
-    #[tokio::test]
-    async fn only_the_digest_of_the_file_is_success() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), [7; 2500]).unwrap();
-        let address = std::net::Ipv4Addr::LOCALHOST.into();
-        let member = |name: &str| Member { name: name.into(), address, command: "cat".into() };
-        let members = ["a", "b", "c"].map(member);
-        let job = Broadcast {
-            file: file.path().to_owned(),
-            members: members.into(),
-            server: (address, 1).into(),
-            deadline: Duration::from_secs(60),
-            timing: Timing::default(),
-            block: 1000,
-            ring: 1,
-        };
-        let feed = Arc::new(Feed::open(&job.file, job.block).await.unwrap());
-        let pass = Secret::random().unwrap();
-        let mut roster = Roster::new(&job, pass, feed.clone(), &|_, _| {});
-        let done = |digest: &str| {
-            let (stderr, digest) = (String::new(), digest.to_owned());
-            Message::Done(Done { status: 0, stderr, taken: 2500, digest })
-        };
-        roster.apply(Event::Said(0, done("")));
-
-        let mut blocks = feed.blocks(0);
-        while let Next::Block(_) = blocks.next().await {}
-        let whole = feed.digest().unwrap().to_owned();
-        roster.apply(Event::Said(1, done(&whole)));
-        let other = blake3::hash(b"another file").to_hex().to_string();
-        roster.apply(Event::Said(2, done(&other)));
-
-        let early = Failure::Digest { expected: "a file not yet read".into(), got: String::new() };
-        let wrong = Failure::Digest { expected: whole, got: other };
-        assert_eq!(roster.outcomes(), [Err(early), Ok(()), Err(wrong)]);
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 //! A server and its relays, each a process with an address of its own on loopback.
 
 use relay::{
-    message::{Loss, Ticket, Timing},
-    source::{self, Broadcast, Failure, Member, Report},
+    message::{Ticket, Timing},
+    source::{self, Broadcast, Member, Report, Shape},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -59,6 +59,8 @@ impl Bed {
             timing: Timing { beat: Duration::from_millis(200), ..Timing::default() },
             block: BLOCK,
             ring: RING,
+            shape: Shape::default(),
+            rate: None,
         };
         Self {
             dir,
@@ -133,7 +135,8 @@ impl Bed {
 pub(crate) fn member(index: usize, command: &str) -> Member {
     let last = u8::try_from(index + 2).unwrap();
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
-    Member { name: format!("node{index}"), address, command: command.to_owned() }
+    let (name, group) = (format!("node{index}"), String::new());
+    Member { name, address, command: command.to_owned(), group }
 }
 
 /// Bytes without a period that a block could hide in.
@@ -173,11 +176,4 @@ pub(crate) fn is_dead(pid: Pid) -> bool {
 
 pub(crate) fn kill(pid: Pid, signal: Signal) {
     kill_process(pid, signal).unwrap();
-}
-
-pub(crate) fn loss(result: &Result<(), Failure>) -> &Loss {
-    match result {
-        Err(Failure::Stream(loss)) => loss,
-        other => panic!("not a broken stream: {other:?}"),
-    }
 }

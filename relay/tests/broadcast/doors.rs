@@ -107,7 +107,14 @@ async fn strangers_get_nothing() {
             let silence = Duration::from_secs(60);
             let stream = TcpStream::connect(server).await.unwrap();
             let (mut reader, mut writer) = frame::open(stream, silence).await.unwrap();
-            let get = Message::Get { pass: Secret::random().unwrap(), node: "eve".into(), from: 0 };
+            let get = Message::Get {
+                pass: Secret::random().unwrap(),
+                node: "eve".into(),
+                from: 0,
+                to: None,
+                holds: true,
+                instead: None,
+            };
             writer.message(&get).await.unwrap();
             let answer = reader.message("refused").await.unwrap();
             assert!(matches!(answer, Message::Refused { .. }), "{answer:?}");

@@ -31,6 +31,8 @@ pub(crate) fn node(name: &str, address: [u8; 4]) -> Node {
         macs: Vec::new(),
         firmware: Firmware::Bios,
         bmc: None,
+        rack: None,
+        switch: None,
     }
 }
 

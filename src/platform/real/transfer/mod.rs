@@ -10,7 +10,7 @@ use crate::platform::{Errand, Progress, Receiver, Shell, Transfer, TransferError
 use launch::{Launcher, Program};
 use relay::{
     message::Timing,
-    source::{self, Broadcast, Failure, Member, Report},
+    source::{self, Broadcast, Failure, Member, Report, Shape},
 };
 use std::{
     collections::BTreeMap,
@@ -39,6 +39,10 @@ pub struct RelaySettings {
     pub block: usize,
     /// Blocks in the ring of each node.
     pub ring: usize,
+    /// Who hands the stream to whom.
+    pub shape: Shape,
+    /// Most bytes per second on each connection.
+    pub rate: Option<u64>,
 }
 
 impl RelaySettings {
@@ -52,6 +56,8 @@ impl RelaySettings {
             timing: Timing::default(),
             block: source::DEFAULT_BLOCK,
             ring: source::DEFAULT_RING,
+            shape: Shape::default(),
+            rate: None,
         }
     }
 }
@@ -87,6 +93,8 @@ impl RelayTransfer {
             timing: settings.timing,
             block: settings.block,
             ring: settings.ring,
+            shape: settings.shape,
+            rate: settings.rate,
         };
         let launcher = Launcher {
             shell: &*self.shell,
@@ -108,8 +116,14 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, TransferError> {
     })
 }
 
+/// A node of the pipeline. Nodes of one switch hand the stream to each other.
 fn member(Receiver { node, errand }: &Receiver) -> Member {
-    Member { name: node.name.clone(), address: node.address.into(), command: errand.in_turn() }
+    Member {
+        name: node.name.clone(),
+        address: node.address.into(),
+        command: errand.in_turn(),
+        group: node.switch.clone().unwrap_or_default(),
+    }
 }
 
 #[async_trait::async_trait]
@@ -122,7 +136,8 @@ impl Transfer for RelayTransfer {
         let names = job.receivers.iter().map(|one| one.node.name.clone());
         match Box::pin(self.attempt(job, progress)).await {
             Ok(report) => {
-                tracing::info!(file = %job.file.display(), sent = report.sent, "broadcast ended");
+                let (sent, broken) = (report.sent, report.losses.len());
+                tracing::info!(file = %job.file.display(), sent, broken, "broadcast ended");
                 let results = report.outcomes.into_iter().zip(&job.receivers);
                 let results =
                     results.map(|(result, one)| result.map_err(|why| error(&one.errand, why)));

@@ -140,6 +140,8 @@ fn node(index: usize) -> Arc<Node> {
         macs: Vec::new(),
         firmware: Firmware::Bios,
         bmc: None,
+        rack: None,
+        switch: None,
     })
 }
 

@@ -1,0 +1,193 @@
+//! Talking with the server.
+
+use super::{Context, Facts, NodeError};
+use crate::{
+    frame::{self, Connection, FrameError, FrameReader, FrameWriter},
+    message::{Begin, Message, Progress, Ticket},
+    ring::Ring,
+};
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::{
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+
+/// The server hears of progress this often at most: often enough for a bar that moves,
+/// little for a server with thousands of nodes.
+const PROGRESS_PACE: Duration = Duration::from_millis(250);
+
+/// Between two attempts to reach a server that went away.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// How a control connection ended.
+pub(super) enum Farewell {
+    /// The server says that the broadcast is over.
+    Over,
+    /// It broke.
+    Broken(FrameError),
+}
+
+/// This node, as the server knows it.
+pub(super) struct Control {
+    ticket: Ticket,
+    address: SocketAddr,
+    /// Its part, once it has begun.
+    part: Option<Context>,
+}
+
+impl Control {
+    /// A node that has not joined; its relay serves at `address`.
+    pub(super) fn new(ticket: Ticket, address: SocketAddr) -> Self {
+        Self { ticket, address, part: None }
+    }
+
+    /// Connects to the server and joins with the token.
+    pub(super) async fn join(&self, back: bool) -> Result<Connection, NodeError> {
+        let (address, timing) = (self.ticket.server, self.ticket.timing);
+        let connecting = timeout(timing.silence, TcpStream::connect(address)).await;
+        let stream = connecting
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|why| NodeError::Connect { address, why })?;
+        let (mut reader, mut writer) = frame::open(stream, timing.silence).await?;
+        let token = self.ticket.token.clone();
+        writer.message(&Message::Join { token, address: self.address, back }).await?;
+        match reader.message("welcome").await? {
+            Message::Welcome => Ok((reader, writer)),
+            Message::Refused { why } => Err(NodeError::Refused { address, why }),
+            other => Err(FrameError::Unexpected { wanted: "welcome", got: other.name() }.into()),
+        }
+    }
+
+    /// Joins again after the connection broke with `error`: the server may be starting anew.
+    pub(super) async fn rejoin(&self, error: FrameError) -> Result<Connection, NodeError> {
+        if self.part.is_none() {
+            return Err(error.into());
+        }
+        let until = Instant::now() + self.ticket.timing.orphan;
+        loop {
+            match self.join(true).await {
+                Err(NodeError::Connect { .. } | NodeError::Control(_))
+                    if Instant::now() < until =>
+                {
+                    sleep(AGAIN).await;
+                }
+                Err(NodeError::Connect { .. }) => return Err(error.into()),
+                end => return end,
+            }
+        }
+    }
+
+    /// Follows the server, and tells it how this node is, until the connection ends. `begin`
+    /// starts the node's part.
+    pub(super) async fn talk(
+        &mut self,
+        (reader, writer): Connection,
+        begin: &mut impl FnMut(Context),
+    ) -> Farewell {
+        let (progress, facts) = match &self.part {
+            Some(part) => (part.progress.clone(), part.facts.clone()),
+            None => <(watch::Sender<Progress>, watch::Sender<Facts>)>::default(),
+        };
+        let beat = self.ticket.timing.beat;
+        let telling = report(writer, facts.subscribe(), progress.subscribe(), beat);
+        tokio::select! {
+            end = self.obey(reader, facts, progress, begin) => end,
+            error = telling => Farewell::Broken(error),
+        }
+    }
+
+    /// Follows the server until the connection ends.
+    async fn obey(
+        &mut self,
+        mut reader: FrameReader<OwnedReadHalf>,
+        facts: watch::Sender<Facts>,
+        progress: watch::Sender<Progress>,
+        begin: &mut impl FnMut(Context),
+    ) -> Farewell {
+        loop {
+            let message = match reader.message("order").await {
+                Ok(message) => message,
+                Err(error) => return Farewell::Broken(error),
+            };
+            match (message, &self.part) {
+                (Message::Alive, _) => {}
+                (Message::Over, _) => return Farewell::Over,
+                (Message::Begin(order), None) => {
+                    let part = self.part(order, facts.clone(), progress.clone());
+                    self.part = Some(part.clone());
+                    begin(part);
+                }
+                (Message::Attach(attach), Some(part)) => {
+                    part.facts.send_modify(|facts| facts.lost = None);
+                    part.attach.send_replace(attach);
+                }
+                (Message::Loosen, Some(part)) => drop(part.loose.send_replace(true)),
+                (other, _) => {
+                    let (wanted, got) = ("begin", other.name());
+                    return Farewell::Broken(FrameError::Unexpected { wanted, got });
+                }
+            }
+        }
+    }
+
+    fn part(
+        &self,
+        begin: Begin,
+        facts: watch::Sender<Facts>,
+        progress: watch::Sender<Progress>,
+    ) -> Context {
+        Context {
+            ring: Ring::new(begin.ring, begin.block, 0),
+            attach: watch::Sender::new(begin.attach.clone()),
+            loose: watch::Sender::new(false),
+            ticket: self.ticket.clone(),
+            begin,
+            facts,
+            progress,
+        }
+    }
+}
+
+/// Sends news as they come, progress at its pace, and a beat when there is neither.
+async fn report(
+    mut writer: FrameWriter<OwnedWriteHalf>,
+    mut facts: watch::Receiver<Facts>,
+    mut progress: watch::Receiver<Progress>,
+    beat: Duration,
+) -> FrameError {
+    let mut told = Facts::default();
+    let mut pace = interval(PROGRESS_PACE.min(beat));
+    let mut beats = interval(beat);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // On a new connection everything is news.
+    facts.mark_changed();
+    progress.mark_changed();
+    loop {
+        let messages = tokio::select! {
+            biased;
+            Ok(()) = facts.changed() => news(&mut told, facts.borrow_and_update().clone()),
+            _ = pace.tick(), if progress.has_changed().unwrap_or(false) => {
+                vec![Message::Progress(*progress.borrow_and_update())]
+            }
+            _ = beats.tick() => vec![Message::Alive],
+        };
+        for message in messages {
+            if let Err(error) = writer.message(&message).await {
+                return error;
+            }
+        }
+    }
+}
+
+/// What is in `facts` and was not told yet.
+fn news(told: &mut Facts, facts: Facts) -> Vec<Message> {
+    let lost = facts.lost.clone().filter(|_| facts.lost != told.lost).map(Message::Lost);
+    let outcome = facts.outcome.clone().filter(|_| told.outcome.is_none());
+    *told = facts;
+    lost.into_iter().chain(outcome).collect()
+}
