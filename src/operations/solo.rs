@@ -21,11 +21,13 @@ use crate::{
 };
 use automata::{Automaton, Event, Observer, Status};
 use config::{Cluster, Config};
-use serde_json::value::RawValue;
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+
+/// Records of the journal that are read at once.
+const PAGES: usize = 1024;
 
 /// What is deployed on which nodes of one cluster, and with what.
 pub struct Solo<'a> {
@@ -185,13 +187,18 @@ async fn read(
     read.map_err(|why| Problem::new(Code::DatabaseError, why))
 }
 
-/// The journal as `store` has it: the text of each of its records.
+/// The journal as `store` has it: `each` gets the text of every record, in order.
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) async fn pages(store: &dyn Store) -> Result<Vec<Box<RawValue>>, Problem> {
-    let journal = store.journal(WID, 0, usize::MAX).await?;
-    Ok(journal.into_iter().map(|record| record.body).collect())
+pub(crate) async fn pages(store: &dyn Store, mut each: impl FnMut(&str)) -> Result<(), Problem> {
+    let mut since = 0;
+    loop {
+        let some = store.journal(WID, since, PAGES).await?;
+        let Some(last) = some.last() else { return Ok(()) };
+        since = last.seq;
+        some.iter().for_each(|record| each(record.body.get()));
+    }
 }
 
 /// Two observers of one run.

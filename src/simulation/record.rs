@@ -11,6 +11,7 @@ use crate::{
 use automata::{
     Automaton, Event, NodeId, NodeSet, Observer, Raise, Record, Replay, ReplayError, Status,
 };
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,19 +23,29 @@ pub(super) struct Written {
     pub(super) records: Vec<Record>,
     /// When each record was written, by the clock of the server, which may jump.
     pub(super) stamps: Vec<Duration>,
-    /// The bytes of a file with an entry of the journal a line, and how many there are.
-    pub(super) bytes: Vec<u8>,
+    /// Entries of the journal.
     pub(super) entries: usize,
+    /// Bytes of a file with an entry a line, and its SHA-256 in hexadecimal.
+    pub(super) bytes: usize,
+    pub(super) sha256: String,
+    /// Bytes on the disk.
+    pub(super) disk: usize,
 }
 
 impl Written {
     /// What is in `store`.
     pub(super) async fn read(store: &dyn Store) -> Result<Self, Problem> {
-        let (records, pages) = (records(store).await?, pages(store).await?);
-        let lines = pages.iter().flat_map(|page| [page.get().as_bytes(), b"\n"]);
-        let (bytes, entries) = (lines.flatten().copied().collect(), pages.len());
-        let (stamps, records) = records.into_iter().unzip();
-        Ok(Self { records, stamps, bytes, entries })
+        let (mut entries, mut bytes, mut digest) = (0, 0, Sha256::new());
+        pages(store, |page| {
+            entries += 1;
+            bytes += page.len() + 1;
+            digest.update(page);
+            digest.update("\n");
+        })
+        .await?;
+        let sha256 = format!("{:x}", digest.finalize());
+        let (stamps, records) = records(store).await?.into_iter().unzip();
+        Ok(Self { records, stamps, entries, bytes, sha256, disk: 0 })
     }
 
     /// How often, and how, each of `nodes` was settled in a run of `automaton`.

@@ -7,7 +7,6 @@ use crate::{
 };
 use automata::Status;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt};
 
 /// What came of a run. The same scenario gives the same report.
@@ -62,6 +61,8 @@ pub struct Books {
     pub bytes: usize,
     /// SHA-256, hexadecimal.
     pub sha256: String,
+    /// Bytes on the disk of the server, which a simulation keeps in memory.
+    pub disk: usize,
 }
 
 impl Report {
@@ -81,8 +82,9 @@ impl Report {
             restarts: facts.past.refusals.len(),
             journal: Books {
                 records: written.entries,
-                bytes: written.bytes.len(),
-                sha256: format!("{:x}", Sha256::digest(&written.bytes)),
+                bytes: written.bytes,
+                sha256: written.sha256.clone(),
+                disk: written.disk,
             },
             broken,
         }

@@ -92,7 +92,9 @@ impl<'a> Stage<'a> {
         let mut past = Past::default();
         let lives = Box::pin(self.lives(&mut state, &mut past));
         let end = timeout(LIMIT, lives).await.ok().transpose()?;
-        let written = Written::read(&*state.open(false)?).await.map_err(|why| anyhow!("{why}"))?;
+        let mut written =
+            Written::read(&*state.open(false)?).await.map_err(|why| anyhow!("{why}"))?;
+        written.disk = state.size();
         let settled = match &end {
             Some(end) => written.settled(&end.automaton, &nodes)?,
             None => BTreeMap::new(),

@@ -4,7 +4,7 @@
 use super::gate::{Gate, Gated};
 use crate::{
     platform::sim::{Dice, FaultKind, World},
-    store::{Change, EmbeddedStore, Fault, Loss, MemoryDisk, Store, StoreError},
+    store::{Change, EmbeddedStore, Fault, MemoryDisk, Store, StoreError},
 };
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -26,13 +26,18 @@ impl State {
         Self { world: Arc::clone(world), disk: MemoryDisk::new(), dice }
     }
 
+    /// Bytes on the disk.
+    pub(super) fn size(&self) -> usize {
+        self.disk.len()
+    }
+
     /// The store of a service that starts; the one before is gone, and what it had not synced
     /// with it. A disk that is not `faulty` is well from now on.
     ///
     /// # Errors
     /// What is on the disk cannot be read.
     pub(super) fn open(&mut self, faulty: bool) -> Result<Arc<dyn Store>, StoreError> {
-        self.disk = self.disk.power_on(Loss::All);
+        self.disk = std::mem::take(&mut self.disk).restart();
         let inner = EmbeddedStore::on_disk(self.disk.clone())?;
         if !faulty {
             return Ok(Arc::new(inner));

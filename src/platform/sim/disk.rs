@@ -1,10 +1,8 @@
 //! The disk of a simulated machine.
 
 use crate::platform::DiskId;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use litemap::LiteMap;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What an image holds, as far as machines care.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +33,7 @@ pub(super) struct Disk {
     /// Its serial number.
     serial: String,
     pub(super) mib: u64,
-    pub(super) partitions: BTreeMap<u32, Partition>,
+    pub(super) partitions: LiteMap<u32, Partition>,
     /// The loader in the disk's own boot sector.
     pub(super) sector: Option<Grub>,
     /// Filesystems made so far: each gets another id.
@@ -114,7 +112,7 @@ pub(super) struct Grub {
 impl Disk {
     /// An empty disk.
     pub(super) fn new(device: String, serial: String, mib: u64) -> Self {
-        Self { device, serial, mib, partitions: BTreeMap::new(), sector: None, made: 0 }
+        Self { device, serial, mib, partitions: LiteMap::new(), sector: None, made: 0 }
     }
 
     /// Which disk it is, as the system tells.
@@ -232,7 +230,7 @@ impl Disk {
     }
 
     fn filesystems(&mut self) -> impl Iterator<Item = &mut Filesystem> {
-        self.partitions.values_mut().filter_map(|partition| match &mut partition.content {
+        self.partitions.iter_mut().filter_map(|(_, partition)| match &mut partition.content {
             Content::Filesystem(filesystem) => Some(filesystem),
             _ => None,
         })

@@ -1,5 +1,8 @@
 //! A disk in memory that fails as it is told to.
 
+mod content;
+
+use content::{Chance, Content, Pending};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,23 +36,6 @@ struct State {
 struct Counts {
     changes: u64,
     reads: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Content {
-    /// What reads see.
-    now: Vec<u8>,
-    /// What was asked for since the last sync.
-    pending: Vec<Pending>,
-    /// What takes all of that back, the last step first: a power cut leaves in any case what
-    /// was there at the last sync.
-    undo: Vec<Pending>,
-}
-
-#[derive(Clone, Debug)]
-enum Pending {
-    Write(usize, Vec<u8>),
-    Length(usize),
 }
 
 /// What goes wrong. Writes, changes of length and syncs count as changes; their numbers
@@ -123,6 +109,26 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(State { files: files.collect(), ..State::default() })))
     }
 
+    /// As [`MemoryDisk::power_on`] with all that was not synced lost, without a copy: files that
+    /// are open are of no use any more.
+    #[must_use]
+    pub fn restart(self) -> Self {
+        let mut files = std::mem::take(&mut *self.state()).files;
+        self.state().dead = true;
+        files.values_mut().for_each(Content::undo);
+        Self(Arc::new(Mutex::new(State { files, ..State::default() })))
+    }
+
+    /// Bytes of all files.
+    pub fn len(&self) -> usize {
+        self.state().files.values().map(|file| file.now.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The bytes of a file, none if it is not there.
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         self.state().files.get(name).map(|file| file.now.clone())
@@ -180,88 +186,6 @@ impl State {
                 if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
             }
             _ => Ok(()),
-        }
-    }
-}
-
-impl Content {
-    /// All of it synced.
-    fn of(now: Vec<u8>) -> Self {
-        Self { now, ..Self::default() }
-    }
-
-    fn apply(&mut self, pending: Pending) {
-        match &pending {
-            Pending::Write(at, data) => {
-                let old = self.now.get(*at..at.saturating_add(data.len())).unwrap_or_default();
-                self.undo.push(Pending::Write(*at, old.to_vec()));
-            }
-            Pending::Length(len) => {
-                let tail = self.now.get(*len..).unwrap_or_default();
-                self.undo.push(Pending::Write(*len, tail.to_vec()));
-                self.undo.push(Pending::Length(self.now.len()));
-            }
-        }
-        pending.apply(&mut self.now);
-        self.pending.push(pending);
-    }
-
-    fn sync(&mut self) {
-        self.pending.clear();
-        self.undo.clear();
-    }
-
-    fn durable(&self) -> Vec<u8> {
-        let mut bytes = self.now.clone();
-        for step in self.undo.iter().rev() {
-            step.apply(&mut bytes);
-        }
-        bytes
-    }
-
-    fn after_a_cut(&self, loss: Loss, chance: &mut Chance) -> Vec<u8> {
-        match loss {
-            Loss::All => self.durable(),
-            Loss::Nothing => self.now.clone(),
-            Loss::Some(_) => {
-                let mut pending = self.pending.clone();
-                chance.shuffle(&mut pending);
-                let mut bytes = self.durable();
-                for write in pending {
-                    if let Some(write) = write.survivor(chance) {
-                        write.apply(&mut bytes);
-                    }
-                }
-                bytes
-            }
-        }
-    }
-}
-
-impl Pending {
-    /// What is left of it: all, nothing, or its beginning.
-    fn survivor(self, chance: &mut Chance) -> Option<Self> {
-        match (chance.below(3), self) {
-            (0, _) => None,
-            (1, Self::Write(at, mut data)) => {
-                let grain = (at + chance.below(data.len() + 1)) / GRAIN * GRAIN;
-                data.truncate(grain.saturating_sub(at));
-                Some(Self::Write(at, data))
-            }
-            (_, whole) => Some(whole),
-        }
-    }
-
-    /// A write past the end is lost: nothing says that those bytes belong to the file.
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Length(len) => bytes.resize(*len, 0),
-            Self::Write(at, data) => {
-                if let Some(place) = bytes.get_mut(*at..) {
-                    let len = place.len().min(data.len());
-                    place[..len].copy_from_slice(&data[..len]);
-                }
-            }
         }
     }
 }
@@ -336,33 +260,6 @@ impl DiskFile for MemoryFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.change(Pending::Write(index(offset)?, data.to_vec()))
-    }
-}
-
-/// Numbers that look like chance and are the same for the same seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn of(loss: Loss) -> Self {
-        Self(if let Loss::Some(seed) = loss { seed } else { 0 })
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`, which is not zero.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).unwrap_or(0)
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
     }
 }
 

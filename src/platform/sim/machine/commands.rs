@@ -11,7 +11,8 @@ use crate::{
     nodes::Firmware,
     platform::{DiskId, DiskTicket, Errand, Variables},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use litemap::LiteMap;
+use std::{sync::Arc, time::Duration};
 
 /// From an order to leave until the machine leaves: the errands' own pause.
 pub(super) const LEAVE: Duration = Duration::from_millis(200);
@@ -339,7 +340,7 @@ fn layout(
     variables: &Variables,
     disk: u64,
     firmware: Firmware,
-) -> Result<BTreeMap<u32, Partition>, String> {
+) -> Result<LiteMap<u32, Partition>, String> {
     let [swap, prod, tmp, least] = LAYOUT;
     let (boot, kind) = match firmware {
         Firmware::Bios => (2, PartitionKind::BiosBoot),
@@ -365,7 +366,7 @@ fn layout(
         ("KADEPLOY_TMP_PART_NUM", tmp),
     ];
     let wanted = wanted.into_iter().filter_map(|(name, mib)| Some((number(name)?, mib)));
-    let mut partitions: BTreeMap<u32, Partition> =
+    let mut partitions: LiteMap<u32, Partition> =
         wanted.map(|(number, mib)| (number, blank(mib, PartitionKind::Data))).collect();
     // Two for the label, as the script has it.
     let taken = boot + 2 + partitions.values().map(|partition| partition.mib).sum::<u64>();

@@ -38,7 +38,8 @@ pub(super) fn factory_disk(mut disk: Disk, firmware: Firmware, shared: bool) -> 
 
 /// Puts a loader where firmware and `chain.c32` look for it; fails where there is no place.
 pub(super) fn install(disk: &mut Disk, root: u32, grub: &Grub, firmware: Firmware) -> bool {
-    let efi = disk.partitions.values_mut().find(|one| one.kind == PartitionKind::Efi);
+    let efi =
+        disk.partitions.iter_mut().map(|(_, one)| one).find(|one| one.kind == PartitionKind::Efi);
     match (firmware, efi) {
         (Firmware::Uefi, None) => return false,
         (Firmware::Uefi, Some(efi)) => efi.loader = Some(grub.clone()),

@@ -29,6 +29,7 @@ use crate::{
     platform::{Errand, PowerState, Reach, Witness, boot_id::BootId},
 };
 use disk_of_before::{OLD_DIGEST, OLD_ROOT, factory_disk, install};
+use litemap::LiteMap;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -60,8 +61,8 @@ pub(super) struct Machine {
     seed: u64,
     boots: u64,
     /// What takes effect later, in order.
-    pending: BTreeMap<(Moment, u64), Work>,
-    answers: BTreeMap<u64, Answer>,
+    pending: LiteMap<(Moment, u64), Work>,
+    answers: LiteMap<u64, Answer>,
     unwanted: BTreeSet<u64>,
     serial: u64,
     console: VecDeque<String>,
@@ -190,8 +191,8 @@ impl Machine {
             wrong_password,
             seed,
             boots: 1,
-            pending: BTreeMap::new(),
-            answers: BTreeMap::new(),
+            pending: LiteMap::new(),
+            answers: LiteMap::new(),
             unwanted: BTreeSet::new(),
             serial: 0,
             console: VecDeque::new(),
@@ -206,14 +207,15 @@ impl Machine {
     /// Everything that is due until `now` happens.
     pub(super) fn advance(&mut self, now: Moment, around: &mut Around<'_>) {
         loop {
-            let work = self.pending.first_key_value().map(|((at, _), _)| *at);
+            let work = self.pending.first().map(|((at, _), _)| *at);
             let own = self.next.filter(|own| work.is_none_or(|work| *own <= work));
             if let Some(at) = own.filter(|at| *at <= now) {
                 self.next = None;
                 self.change(at, around);
             } else if work.is_some_and(|at| at <= now) {
-                if let Some(((at, id), work)) = self.pending.pop_first() {
-                    self.work(at, id, work, around);
+                let first = self.pending.first().map(|(key, _)| *key);
+                if let Some((key, work)) = first.and_then(|key| Some((key, self.take(&key)?))) {
+                    self.work(key.0, key.1, work, around);
                 }
             } else {
                 return;
@@ -228,14 +230,27 @@ impl Machine {
         self.serial
     }
 
+    /// What was to take effect later. A machine of which nothing is awaited keeps no room for it.
+    fn take(&mut self, key: &(Moment, u64)) -> Option<Work> {
+        let work = self.pending.remove(key);
+        if self.pending.is_empty() {
+            self.pending = LiteMap::new();
+        }
+        work
+    }
+
     /// The answer of an errand that is over.
     pub(super) fn answer(&mut self, id: u64) -> Option<Answer> {
-        self.answers.remove(&id)
+        let answer = self.answers.remove(&id);
+        if self.answers.is_empty() {
+            self.answers = LiteMap::new();
+        }
+        answer
     }
 
     /// Nobody waits for that answer any more; the errand goes on.
     pub(super) fn abandon(&mut self, id: u64) {
-        if self.answers.remove(&id).is_none() && self.pending.keys().any(|(_, one)| *one == id) {
+        if self.answer(id).is_none() && self.pending.keys().any(|(_, one)| *one == id) {
             self.unwanted.insert(id);
         }
     }
