@@ -140,7 +140,7 @@ pub(crate) fn member(index: usize, command: &str) -> Member {
 }
 
 /// Bytes without a period that a block could hide in.
-fn bytes(size: usize) -> Vec<u8> {
+pub(crate) fn bytes(size: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
     let mut next = || {
         state ^= state << 13;

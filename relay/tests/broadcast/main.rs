@@ -9,4 +9,6 @@ mod doors;
 #[cfg(test)]
 mod good;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod proxy;
