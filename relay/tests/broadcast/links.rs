@@ -5,13 +5,7 @@ use relay::{
     message::{Ticket, Timing},
     source::{self, Broadcast, Member, Shape},
 };
-use std::{
-    env, fs,
-    net::Ipv4Addr,
-    process::Stdio,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{env, fs, net::Ipv4Addr, process::Stdio, sync::Mutex, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command, time::timeout};
 
 const NODES: usize = 4;
