@@ -197,7 +197,9 @@ pub(crate) async fn pages(store: &dyn Store, mut each: impl FnMut(&str)) -> Resu
         let some = store.journal(WID, since, PAGES).await?;
         let Some(last) = some.last() else { return Ok(()) };
         since = last.seq;
-        some.iter().for_each(|record| each(record.body.get()));
+        for record in &some {
+            each(record.body.get());
+        }
     }
 }
 
