@@ -4,7 +4,7 @@ use crate::inventory::{self, Taken};
 use crate::mistake::{Mistake, Mistakes, Notice, Place, in_order};
 use crate::model::client::Client;
 use crate::model::cluster::ClusterFile;
-use crate::model::clusters::{ClusterKeys, ClustersKeys};
+use crate::model::clusters::{ClusterKeys, ClustersKeys, Platform};
 use crate::model::command::NodeCommands;
 use crate::model::netboot::DhcpMode;
 use crate::model::server::Server;
@@ -55,6 +55,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Mistakes> {
     commands(&mut clusters, whole, &mut cx);
     if let Some(server) = &server {
         unheard(server, &clusters, &mut cx);
+        unbootable(server, &clusters, &mut cx);
     }
     match (version, server) {
         (Some(version), Some(server)) if cx.mistakes.is_empty() => {
@@ -96,6 +97,25 @@ fn unheard(server: &Server, clusters: &[Cluster], cx: &mut Reader<'_>) {
     }
 }
 
+/// Tells of kernels that nodes could not load. They may be put there later, so that they stop
+/// nothing.
+fn unbootable(server: &Server, clusters: &[Cluster], cx: &mut Reader<'_>) {
+    let repository = &server.pxe.networkboot.repository;
+    for cluster in clusters.iter().filter(|cluster| cluster.platform == Platform::Real) {
+        let deploy = &cluster.file.boot.kernels.deploy;
+        for (key, file) in [("vmlinuz", &deploy.vmlinuz), ("initrd", &deploy.initrd)] {
+            let path = repository.join(file.trim_start_matches('/'));
+            // A URL is fetched from elsewhere.
+            if file.contains("://") || path.is_file() {
+                continue;
+            }
+            let text = format!("{} does not exist: no node could boot it", path.display());
+            let place = Place::whole(cluster.conf_file.clone());
+            cx.notice(place, &format!("boot/kernels/deploy/{key}"), text);
+        }
+    }
+}
+
 fn version(cx: &mut Reader<'_>) -> Option<String> {
     let text = read(&cx.dir.join("version"), cx)?;
     Some(text.trim().to_owned())
@@ -120,7 +140,10 @@ fn read(file: &Path, cx: &mut Reader<'_>) -> Option<String> {
     let large = fs::metadata(file).is_ok_and(|meta| meta.len() > LARGEST);
     let text = if large { Err("too large".to_owned()) } else { text_of(file) };
     text.map_err(|reason| {
-        cx.mistakes.push(Mistake::file(file.to_owned(), reason, "a text file that can be read"));
+        let name = file.file_name().unwrap_or_default().display();
+        // Kadeploy's own words come first: scripts look for them.
+        let found = format!("The {name} file cannot be read: {reason}");
+        cx.mistakes.push(Mistake::file(file.to_owned(), found, "a text file that can be read"));
     })
     .ok()
 }

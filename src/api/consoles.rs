@@ -20,6 +20,7 @@ pub(super) async fn open(api: Arc<Api>, request: Request) -> Answer {
     let site = api.operations.means().site();
     let named = request
         .text("node")
+        .map_err(|_| Problem::parameter(Code::InvalidNodelist, "node", "should be a String"))?
         .filter(|name| !name.is_empty())
         .ok_or_else(|| Problem::parameter(Code::InvalidNodelist, "node", "mandatory"))?;
     let chosen = site.inventory.select(&[named.to_owned()])?.nodes;
@@ -38,7 +39,7 @@ pub(super) async fn open(api: Arc<Api>, request: Request) -> Answer {
     })?;
     let command = config::substitute(&command, &node.name).map_err(Problem::internal)?;
     let from: IpAddr = request.viewer.from.parse().map_err(Problem::internal)?;
-    if request.dry_run() {
+    if request.dry_run()? {
         return Ok(Reply::Text(String::new()));
     }
     let user = request.viewer.user.clone();
@@ -74,7 +75,7 @@ pub(super) async fn error(api: Arc<Api>, request: Request) -> Answer {
 #[utoipa::path(delete, path = "/console/{wid}", tag = "consoles", params(("wid" = String, Path)),
     responses((status = 200, description = "Its id")))]
 pub(super) async fn close(api: Arc<Api>, request: Request) -> Answer {
-    let (wid, dry) = (request.segment(0), request.dry_run());
+    let (wid, dry) = (request.segment(0), request.dry_run()?);
     match api.consoles.close(wid, &request.viewer, dry) {
         Ok(()) if dry => Ok(Reply::Text(String::new())),
         Ok(()) => Reply::fields(&json!({"wid": wid})),

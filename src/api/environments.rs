@@ -1,6 +1,6 @@
 //! Recorded environments.
 
-use super::{Api, reply::Reply, request::Request, shape::decode};
+use super::{Api, operations::secure_client, reply::Reply, request::Request, shape::decode};
 use crate::{
     operations::environments,
     types::{Code, Problem},
@@ -16,14 +16,14 @@ use std::sync::Arc;
 pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
     let version = request.fields.get("version").map(|version| {
         version.as_i64().ok_or_else(|| {
-            Problem::parameter(Code::InvalidOption, "version", "should be an Integer")
+            Problem::parameter(Code::InvalidOption, "version", "should be a Integer")
         })
     });
     let wanted = environments::Wanted {
-        user: request.text("username").map(str::to_owned),
-        name: request.text("name").map(str::to_owned),
+        user: request.text("username")?.map(str::to_owned),
+        name: request.text("name")?.map(str::to_owned),
         version: version.transpose()?,
-        last: request.toggle("last"),
+        last: request.toggle("last")?,
     };
     let named = wanted.name.is_some() || wanted.version.is_some();
     let store = &*api.operations.means().store;
@@ -43,11 +43,9 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Probl
 #[utoipa::path(post, path = "/environments", tag = "environments",
     responses((status = 200, description = "The description"), (status = 400, description = "7: a mistake in it; 10: it exists")))]
 pub(super) async fn record(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
-    let Some(Value::Object(description)) = request.fields.get("environment") else {
-        return Err(Problem::parameter(Code::InvalidEnvironment, "environment", "mandatory"));
-    };
+    let description = request.hash("environment", Code::InvalidEnvironment)?;
     let store = &*api.operations.means().store;
-    let (client, dry) = (request.text("client"), request.dry_run());
+    let (client, dry) = (secure_client(&api, &request)?, request.dry_run()?);
     let rights = api.operations.rights();
     let (viewer, how) = (&request.viewer, (client, dry));
     let made = environments::record(store, rights, viewer, description.clone(), how).await?;
@@ -61,7 +59,7 @@ pub(super) async fn record(api: Arc<Api>, request: Request) -> Result<Reply, Pro
 pub(super) async fn remove(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
     let wanted = named(&request)?;
     let store = &*api.operations.means().store;
-    let (viewer, dry) = (&request.viewer, request.dry_run());
+    let (viewer, dry) = (&request.viewer, request.dry_run()?);
     let gone = match environments::remove(store, viewer, &wanted, dry).await {
         Err(Problem::NotFound(_)) => {
             environments::remove(store, viewer, &twice(wanted), dry).await?
@@ -80,16 +78,16 @@ pub(super) async fn remove(api: Arc<Api>, request: Request) -> Result<Reply, Pro
     responses((status = 200, description = "The new description"), (status = 400, description = "14: it is so already")))]
 pub(super) async fn update(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
     let wanted = named(&request)?;
-    let dry = request.dry_run();
+    let dry = request.dry_run()?;
     let changes = environments::Changes {
-        visibility: request.text("visibility").map(str::to_owned),
-        toggle_destructive: request.toggle("toggle_destructive"),
+        visibility: request.text("visibility")?.map(str::to_owned),
+        toggle_destructive: request.toggle("toggle_destructive")?,
         checksums: environments::Which {
-            image: request.toggle("update_image_checksum"),
-            preinstall: request.toggle("update_preinstall_checksum"),
-            postinstalls: request.toggle("update_postinstalls_checksum"),
+            image: request.toggle("update_image_checksum")?,
+            preinstall: request.toggle("update_preinstall_checksum")?,
+            postinstalls: request.toggle("update_postinstalls_checksum")?,
         },
-        client: request.text("client").map(str::to_owned),
+        client: secure_client(&api, &request)?.map(str::to_owned),
         dry,
     };
     let store = &*api.operations.means().store;
@@ -109,10 +107,8 @@ pub(super) async fn update(api: Arc<Api>, request: Request) -> Result<Reply, Pro
     params(("user" = String, Path, description = "May be left out")),
     responses((status = 200, description = "The new descriptions"), (status = 400, description = "14: no file begins so")))]
 pub(super) async fn move_files(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
-    let Some(Value::Object(prefixes)) = request.fields.get("update_files") else {
-        return Err(Problem::parameter(Code::InvalidOption, "update_files", "mandatory"));
-    };
-    let (owner, dry) = (request.segments.first().map(String::as_str), request.dry_run());
+    let prefixes = request.hash("update_files", Code::InvalidOption)?;
+    let (owner, dry) = (request.segments.first().map(String::as_str), request.dry_run()?);
     let store = &*api.operations.means().store;
     let moved = environments::move_files(store, &request.viewer, owner, prefixes, dry).await?;
     Ok(if dry { Reply::Text(String::new()) } else { Reply::plain(Value::Array(moved)) })
@@ -123,12 +119,12 @@ fn named(request: &Request) -> Result<environments::Wanted, Problem> {
     let version = request.segments.get(2).map(|text| text.parse::<i64>());
     let version = version
         .transpose()
-        .map_err(|_| Problem::parameter(Code::InvalidOption, "version", "should be an Integer"))?;
+        .map_err(|_| Problem::parameter(Code::InvalidOption, "version", "should be a Integer"))?;
     Ok(environments::Wanted {
         user: Some(request.segment(0).to_owned()),
         name: Some(request.segment(1).to_owned()),
         version,
-        last: request.toggle("last"),
+        last: request.toggle("last")?,
     })
 }
 

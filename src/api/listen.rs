@@ -4,6 +4,7 @@ use super::{
     Api,
     reply::refuse,
     request::{MOST_BODY, Raw, too_large},
+    room::{Place, Room},
     routes,
 };
 use crate::{access::Peer, types::Problem};
@@ -56,7 +57,9 @@ pub async fn serve(
     let port = listener.local_addr()?.port();
     let filter = filter(api);
     let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    // Names of headers as the original writes them: there are scripts that look at the text.
+    let (timer, titles) = (TokioTimer::new(), true);
+    server.http1().timer(timer).title_case_headers(titles).header_read_timeout(PATIENCE);
     let (graceful, slots) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
     let mut connections = JoinSet::new();
     loop {
@@ -127,19 +130,23 @@ async fn accept(
 }
 
 type Body = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
-type Parts = (Arc<Api>, Method, FullPath, String, HeaderMap, Body);
+type Parts = (Arc<Api>, Arc<Room>, Method, FullPath, String, HeaderMap, Body);
 
 fn filter(api: Arc<Api>) -> impl Filter<Extract = (Parts,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let body = warp::body::stream().map(|stream: _| -> Body { boxed(stream) });
+    let room = Room::new();
     warp::any()
-        .map(move || Arc::clone(&api))
+        .map(move || (Arc::clone(&api), Arc::clone(&room)))
+        .untuple_one()
         .and(warp::method())
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(body)
-        .map(|api, method, path, query, headers, body| (api, method, path, query, headers, body))
+        .map(|api, room, method, path, query, headers, body| {
+            (api, room, method, path, query, headers, body)
+        })
 }
 
 fn boxed<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Body {
@@ -147,17 +154,18 @@ fn boxed<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + 'st
 }
 
 async fn reply(peer: Peer, parts: Parts) -> warp::reply::Response {
-    let (api, method, path, query, headers, body) = parts;
-    let body = match read(&headers, body).await {
-        Ok(body) => body,
+    let (api, room, method, path, query, headers, body) = parts;
+    // Held until the answer is there.
+    let (body, _place) = match read(&room, &headers, body).await {
+        Ok(read) => read,
         Err(problem) => return refuse(&problem),
     };
     let path = path.as_str().to_owned();
-    routes::answer(api, Raw { method, path, query, headers, body, peer }).await
+    routes::answer(api, Raw { room, method, path, query, headers, body, peer }).await
 }
 
 /// The body, if its length is announced and not too large, and all of it arrives in time.
-async fn read(headers: &HeaderMap, stream: Body) -> Result<Bytes, Problem> {
+async fn read(room: &Room, headers: &HeaderMap, stream: Body) -> Result<(Bytes, Place), Problem> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         let text = "send Content-Length, a body in chunks is not read";
         return Err(Problem::LengthRequired(text.into()));
@@ -170,11 +178,12 @@ async fn read(headers: &HeaderMap, stream: Body) -> Result<Bytes, Problem> {
         }
         return Err(too_large());
     }
+    let place = room.body(length).await?;
     let body = tokio::time::timeout(PATIENCE, collect(stream, length)).await;
     let body = body.unwrap_or_default();
     // Half a request must not be taken for a whole one.
     if body.len() as u64 == length {
-        Ok(body.freeze())
+        Ok((body.freeze(), place))
     } else {
         let text = format!("of {length} bytes that were announced {} arrived", body.len());
         Err(Problem::LengthRequired(text))

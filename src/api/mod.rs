@@ -3,7 +3,7 @@
 //! `routes` is the one table: every route with its method, its permission and
 //! its handler. A request is read by `request` (body and query merged, sizes
 //! bounded), finds its handler there, and leaves as a `reply`, errors too; the
-//! handlers themselves only decode, call and encode. `yaml` writes what old
+//! handlers themselves only decode, call and encode. `room` bounds what all of them hold. `yaml` writes what old
 //! clients print as it is. `listen` accepts connections, in the clear or with TLS. `openapi` describes what is here; a test holds it to the table.
 
 mod consoles;
@@ -16,6 +16,7 @@ mod reload;
 mod reply;
 mod request;
 mod rights;
+mod room;
 mod routes;
 mod service;
 mod shape;

@@ -20,7 +20,7 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Probl
     } else {
         means.site().inventory.select(&named)?.nodes
     };
-    if request.toggle("list") {
+    if request.toggle("list")? {
         return Reply::of(&chosen.iter().map(|node| &node.name).collect::<Vec<_>>());
     }
     let mut known = nodes::infos(&*means.store).await?;

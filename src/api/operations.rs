@@ -5,8 +5,8 @@ use super::{Api, reply::Reply, request::Request};
 use crate::{
     operations::{Asked, Line, Request as Wanted},
     types::{
-        Code, Created, DeployRequest, Kind, NodeStatus, Poll, PowerRequest, Problem, RebootRequest,
-        StatusTree,
+        Code, Created, DeployRequest, Kind, NodeStatus, Nodes, Poll, PowerRequest, Problem,
+        RebootRequest, StatusTree,
     },
 };
 use serde_json::json;
@@ -18,6 +18,8 @@ type Answer = Result<Reply, Problem>;
 #[utoipa::path(post, path = "/deployment", tag = "operations", request_body = DeployRequest,
     responses((status = 200, body = Created), (status = 400, description = "X-Application-Error-Code tells which error")))]
 pub(super) async fn deploy(api: Arc<Api>, request: Request) -> Answer {
+    admitted(&api, &request).await?;
+    secure_client(&api, &request)?;
     let wanted = Wanted::Deploy(Box::new(request.decode::<DeployRequest>()?));
     create(api, &request, wanted).await
 }
@@ -26,6 +28,8 @@ pub(super) async fn deploy(api: Arc<Api>, request: Request) -> Answer {
 #[utoipa::path(post, path = "/reboot", tag = "operations", request_body = RebootRequest,
     responses((status = 200, body = Created), (status = 400, description = "X-Application-Error-Code tells which error")))]
 pub(super) async fn reboot(api: Arc<Api>, request: Request) -> Answer {
+    admitted(&api, &request).await?;
+    secure_client(&api, &request)?;
     let wanted = Wanted::Reboot(Box::new(request.decode::<RebootRequest>()?));
     create(api, &request, wanted).await
 }
@@ -34,6 +38,7 @@ pub(super) async fn reboot(api: Arc<Api>, request: Request) -> Answer {
 #[utoipa::path(method(put, post), path = "/power", tag = "operations", request_body = PowerRequest,
     responses((status = 200, body = Created), (status = 400, description = "X-Application-Error-Code tells which error")))]
 pub(super) async fn power(api: Arc<Api>, request: Request) -> Answer {
+    admitted(&api, &request).await?;
     let wanted = Wanted::Power(Box::new(request.decode::<PowerRequest>()?));
     create(api, &request, wanted).await
 }
@@ -48,6 +53,29 @@ pub(super) async fn power_list_or_status(api: Arc<Api>, request: Request) -> Ans
     let mut wanted = PowerRequest { status: Some("status".into()), ..PowerRequest::default() };
     wanted.common.nodes = request.decode::<PowerRequest>()?.common.nodes;
     create(api, &request, Wanted::Power(Box::new(wanted))).await
+}
+
+/// The nodes, and the right on them, before anything else of a request is looked at.
+async fn admitted(api: &Api, request: &Request) -> Result<(), Problem> {
+    let named = request.decode::<Nodes>()?.nodes;
+    let chosen = api.operations.means().site().inventory.select(&named)?.nodes;
+    let names: Vec<&str> = chosen.iter().map(|node| node.name.as_str()).collect();
+    api.operations.rights().of(&request.viewer.user).await?.demand(&names, "", "")
+}
+
+/// Where the client serves its files: in the clear only where the site allows that.
+pub(super) fn secure_client<'r>(
+    api: &Api,
+    request: &'r Request,
+) -> Result<Option<&'r str>, Problem> {
+    let client = request.text("client")?.filter(|client| !client.is_empty());
+    let forced = api.operations.means().site().config.server.security.force_secure_client;
+    if forced && client.is_some_and(|client| !client.starts_with("https://")) {
+        let why = "should be a https:// URL: this site takes no files in the clear";
+        let way_out = "call the program with --secure (security/force_secure_client)";
+        return Err(Problem::parameter(Code::InvalidClient, "client", why).hint(way_out));
+    }
+    Ok(client)
 }
 
 async fn create(api: Arc<Api>, request: &Request, wanted: Wanted) -> Answer {
@@ -82,10 +110,13 @@ pub(super) async fn logs(api: Arc<Api>, request: Request, kind: Kind) -> Answer 
     if let Some(since) = request.fields.get("since") {
         let since = since.as_u64().and_then(|since| usize::try_from(since).ok());
         let since = since.ok_or_else(|| {
-            Problem::parameter(Code::InvalidOption, "since", "should be an Integer")
+            Problem::parameter(Code::InvalidOption, "since", "should be a Integer")
         })?;
         let (lines, next) = api.operations.logs_since(kind, wid, viewer, since)?;
         return Ok(Reply::Cursor(next, text(&lines)));
+    }
+    if is_silent(&api, &request, kind)? {
+        return Ok(Reply::Text(String::new()));
     }
     let cluster = request.segments.get(1).map(String::as_str);
     Ok(Reply::Text(text(&api.operations.logs(kind, wid, viewer, cluster)?)))
@@ -96,15 +127,28 @@ pub(super) async fn logs(api: Arc<Api>, request: Request, kind: Kind) -> Answer 
     params(("operation" = String, Path), ("wid" = String, Path), ("node" = String, Path, description = "May be left out")),
     responses((status = 200, body = String)))]
 pub(super) async fn debugs(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    if is_silent(&api, &request, kind)? {
+        return Ok(Reply::Text(String::new()));
+    }
     let node = request.segments.get(1).map(String::as_str);
     let lines = api.operations.debugs(kind, request.segment(0), &request.viewer, node)?;
     Ok(Reply::Text(text(&lines)))
 }
 
-/// Where each node is.
+/// Whether only the error of an operation is told: it broke off, and old clients expect nothing
+/// in its other parts. `failed` asks for them all the same.
+fn is_silent(api: &Api, request: &Request, kind: Kind) -> Result<bool, Problem> {
+    let broken = api.operations.error(kind, request.segment(0), &request.viewer)?.is_some();
+    Ok(broken && !request.toggle("failed")?)
+}
+
+/// Where each node is. Nothing of an operation that broke off, unless `failed` asks for it.
 #[utoipa::path(get, path = "/{operation}/{wid}/state", tag = "operations",
-    params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = std::collections::BTreeMap<String, NodeStatus>)))]
+    params(("operation" = String, Path), ("wid" = String, Path), ("failed" = Option<bool>, Query)), responses((status = 200, body = std::collections::BTreeMap<String, NodeStatus>)))]
 pub(super) async fn state(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    if is_silent(&api, &request, kind)? {
+        return Ok(Reply::Text(String::new()));
+    }
     Reply::fields(&api.operations.state(kind, request.segment(0), &request.viewer)?)
 }
 
@@ -112,6 +156,9 @@ pub(super) async fn state(api: Arc<Api>, request: Request, kind: Kind) -> Answer
 #[utoipa::path(get, path = "/{operation}/{wid}/status", tag = "operations",
     params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, body = StatusTree)))]
 pub(super) async fn status(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    if is_silent(&api, &request, kind)? {
+        return Ok(Reply::Text(String::new()));
+    }
     Reply::fields(&api.operations.status(kind, request.segment(0), &request.viewer)?)
 }
 
@@ -152,7 +199,7 @@ pub(super) async fn retry(api: Arc<Api>, request: Request, kind: Kind) -> Answer
     params(("operation" = String, Path), ("wid" = String, Path)), responses((status = 200, description = "Its id")))]
 pub(super) async fn delete(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
     let wid = request.segment(0);
-    let dry = request.dry_run();
+    let dry = request.dry_run()?;
     let deleted = if dry {
         api.operations.state(kind, wid, &request.viewer).map(drop)
     } else {

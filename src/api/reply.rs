@@ -185,7 +185,12 @@ fn code_number(code: Code) -> u16 {
     code.number().into()
 }
 
+/// Most bytes of a text in a header: clients have limits for those. The body has all of it.
+const MOST_IN_HEADER: usize = 4096;
+
 fn insert_text(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    let end = (0..=text.len().min(MOST_IN_HEADER)).rev().find(|at| text.is_char_boundary(*at));
+    let text = &text[..end.unwrap_or_default()];
     if let Ok(value) = HeaderValue::from_str(&STANDARD.encode(text)) {
         headers.insert(name, value);
     }

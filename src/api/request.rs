@@ -1,6 +1,6 @@
 //! A request, read and bounded.
 
-use super::shape;
+use super::{room::Room, shape};
 use crate::{
     access::Peer,
     operations::Viewer,
@@ -9,6 +9,7 @@ use crate::{
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use warp::http::{HeaderMap, Method, header};
 
 /// Largest body.
@@ -30,6 +31,7 @@ pub(super) struct Request {
 
 /// What came in, not yet looked at.
 pub(super) struct Raw {
+    pub(super) room: Arc<Room>,
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: String,
@@ -90,7 +92,11 @@ impl Raw {
             }
         };
         match value {
-            Value::Object(fields) => Ok(fields),
+            // A field without a value is one that is not there.
+            Value::Object(mut fields) => {
+                fields.retain(|_, value| !value.is_null());
+                Ok(fields)
+            }
             _ => Err(Problem::UnsupportedMedia(
                 "The content of the request's body must be a Hash".into(),
             )),
@@ -102,16 +108,15 @@ impl Request {
     /// The fields as `T`. Error 4 (2 for the nodes, 7 for the environment) that names the
     /// field that does not fit.
     pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_value(Value::Object(self.fields.clone()))
-            .map_err(|error| self.blame::<T>(&error))
+        T::deserialize(&self.fields).map_err(|error| self.blame::<T>(&error))
     }
 
     /// The field that does not fit: any may be absent from a request, so each is tried alone.
     fn blame<T: DeserializeOwned>(&self, error: &serde_json::Error) -> Problem {
         let alone = |(name, value): (&String, &Value)| {
             let fields = Map::from_iter([(name.clone(), value.clone())]);
-            let why = serde_json::from_value::<T>(Value::Object(fields)).err()?;
-            Some((name.clone(), why))
+            let error = serde_json::from_value::<T>(Value::Object(fields)).err()?;
+            Some((name.clone(), why(name, value, &error.to_string())))
         };
         let Some((name, why)) = self.fields.iter().find_map(alone) else {
             return Problem::new(Code::InvalidOption, error.to_string());
@@ -119,6 +124,7 @@ impl Request {
         let code = match name.as_str() {
             "nodes" => Code::InvalidNodelist,
             "environment" => Code::InvalidEnvironment,
+            "custom_operations" => Code::InvalidCustomOperation,
             _ => Code::InvalidOption,
         };
         Problem::parameter(code, &name, why)
@@ -129,14 +135,25 @@ impl Request {
         self.segments.get(index).map_or("", String::as_str)
     }
 
-    /// A field that holds a text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).and_then(Value::as_str)
+    /// A field that holds a text. Error 4 if it holds anything else.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let Some(value) = self.fields.get(name) else { return Ok(None) };
+        let wrong = || Problem::parameter(Code::InvalidOption, name, "should be a String");
+        value.as_str().map(Some).ok_or_else(wrong)
+    }
+
+    /// A field that must be there and hold a hash. `code` if it does not.
+    pub(super) fn hash(&self, name: &str, code: Code) -> Result<&Map<String, Value>, Problem> {
+        match self.fields.get(name) {
+            Some(Value::Object(hash)) => Ok(hash),
+            Some(_) => Err(Problem::parameter(code, name, "should be a Hash")),
+            None => Err(Problem::parameter(code, name, "mandatory")),
+        }
     }
 
     /// A field that holds texts, or one text. Error 4 if it holds anything else.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
-        let wrong = || Problem::parameter(Code::InvalidOption, name, "should be an Array");
+        let wrong = || Problem::parameter(Code::InvalidOption, name, "should be a Array");
         let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
         match self.fields.get(name) {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -145,13 +162,47 @@ impl Request {
         }
     }
 
-    /// Whether it is only to be checked.
-    pub(super) fn dry_run(&self) -> bool {
+    /// Whether it is only to be checked. Error 4 if that is neither true nor false.
+    pub(super) fn dry_run(&self) -> Result<bool, Problem> {
         self.toggle("dry_run")
     }
 
-    /// Whether a toggle is set.
-    pub(super) fn toggle(&self, name: &str) -> bool {
-        self.fields.get(name).is_some_and(|value| value != &Value::Bool(false))
+    /// Whether a toggle is set. Error 4 if it is neither true nor false.
+    pub(super) fn toggle(&self, name: &str) -> Result<bool, Problem> {
+        let wrong = || Problem::parameter(Code::InvalidOption, name, "should be a Boolean");
+        let set = |value: &Value| value.as_bool().ok_or_else(wrong);
+        self.fields.get(name).map_or(Ok(false), set)
+    }
+}
+
+/// Why a value does not fit, in Kadeploy's words where it has any for it.
+fn why(name: &str, value: &Value, error: &str) -> String {
+    if let Some((_, known)) = error.strip_prefix("unknown variant").and_then(|e| e.split_once(", "))
+    {
+        let words: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        return format!("must have a value in ({})", words.join(","));
+    }
+    let Some((found, expected)) = error.split_once(", expected ") else {
+        return error.to_owned();
+    };
+    if value.is_array() && expected.starts_with("struct ") {
+        return "should be a Hash".into();
+    }
+    let inside = match value {
+        Value::Object(_) => !found.ends_with(" map"),
+        Value::Array(_) => !found.ends_with(" sequence"),
+        _ => false,
+    };
+    match expected {
+        // Of something deeper in it: where it is said.
+        _ if inside => error.to_owned(),
+        "u8" if value.is_number() && name == "verbose_level" => "must be in the range 1..5".into(),
+        "u32" if value.is_number() => format!("must be in the range 0..{}", u32::MAX),
+        "a boolean" => "should be a Boolean".into(),
+        "a string" => "should be a String".into(),
+        "a sequence" => "should be a Array".into(),
+        kind if kind.starts_with(['u', 'i']) => "should be a Integer".into(),
+        kind if kind.starts_with("struct ") || kind.contains("map") => "should be a Hash".into(),
+        _ => error.to_owned(),
     }
 }

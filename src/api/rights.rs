@@ -28,11 +28,11 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Answer {
     responses((status = 200, description = "What was added"), (status = 400, description = "11: others have rights there; 14: nothing to add")))]
 pub(super) async fn add(api: Arc<Api>, request: Request) -> Answer {
     let nodes = nodes(&api, &request)?;
-    let user = request.text("username").unwrap_or(&request.viewer.user).to_owned();
+    let user = request.text("username")?.unwrap_or(&request.viewer.user).to_owned();
     let wanted = Wanted { user, nodes, partitions: request.texts("partitions")? };
     administrator(&request)?;
-    let overwrite = request.toggle("overwrite");
-    let changed = api.operations.rights().add(&wanted, overwrite, request.dry_run()).await?;
+    let overwrite = request.toggle("overwrite")?;
+    let changed = api.operations.rights().add(&wanted, overwrite, request.dry_run()?).await?;
     told(&api, &request, &changed)
 }
 
@@ -46,13 +46,13 @@ pub(super) async fn remove(api: Arc<Api>, request: Request) -> Answer {
     let user = request.segment(0).to_owned();
     let wanted = Wanted { user, nodes, partitions: request.texts("partitions")? };
     administrator(&request)?;
-    let changed = api.operations.rights().take(&wanted, request.dry_run()).await?;
+    let changed = api.operations.rights().take(&wanted, request.dry_run()?).await?;
     told(&api, &request, &changed)
 }
 
 /// What was changed, after whoever lost something was stopped.
 fn told(api: &Api, request: &Request, changed: &Changed) -> Answer {
-    if request.dry_run() {
+    if request.dry_run()? {
         return Ok(Reply::Text(String::new()));
     }
     for (user, left) in &changed.losers {

@@ -11,8 +11,10 @@ use crate::{
     operations::Viewer,
     types::{Kind, Problem},
 };
+use futures_util::FutureExt;
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -175,7 +177,7 @@ const ONE_FORM: [&str; 3] = ["/events", "/metrics", "/openapi.json"];
 pub(super) async fn answer(api: Arc<Api>, raw: Raw) -> warp::reply::Response {
     let (headers, peer) = (raw.headers.clone(), raw.peer.address.ip());
     let (method, path) = (raw.method.clone(), raw.path.clone());
-    let answered = tokio::time::timeout(LIMIT, dispatch(Arc::clone(&api), raw)).await;
+    let answered = tokio::time::timeout(LIMIT, guarded(dispatch(Arc::clone(&api), raw))).await;
     let answered = answered.unwrap_or_else(|_| {
         let text = format!("this took more than {} seconds", LIMIT.as_secs());
         Err(Problem::Unavailable(text))
@@ -190,6 +192,18 @@ pub(super) async fn answer(api: Arc<Api>, raw: Raw) -> warp::reply::Response {
     let bytes = response.body().size_hint().exact();
     tracing::debug!(%peer, %method, path, status, bytes, "answered");
     response
+}
+
+/// The answer, or an internal error where our own code panics: the client gets an id, and the log
+/// has the reason with it.
+async fn guarded(answer: impl Future<Output = Result<Reply, Problem>>) -> Result<Reply, Problem> {
+    // What it worked with may be half done, but is not looked at again: each request has its own,
+    // and what is shared is changed by the store alone.
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Problem::internal(said.unwrap_or("a panic without a word")))
+    })
 }
 
 /// How to say who one is, where that was not clear and passwords are taken.
@@ -223,6 +237,8 @@ async fn dispatch(api: Arc<Api>, raw: Raw) -> Result<Reply, Problem> {
     if !ONE_FORM.contains(&route.path.as_str()) {
         Format::wanted(&raw.headers)?;
     }
+    // Held until the answer is there.
+    let _place = raw.room.values(&raw.body).await?;
     let fields = raw.fields()?;
     (route.handler)(api, Request { segments, fields, viewer }).await
 }
@@ -290,6 +306,37 @@ mod tests {
         for route in ROUTES.iter() {
             assert!(seen.insert((route.method.to_string(), route.path.clone())), "{}", route.path);
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Said(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_ours_has_an_id_for_the_client_and_its_reason_in_the_log() {
+        let said = Said::default();
+        let writer = said.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let _log = tracing::subscriber::set_default(log);
+        let answered = guarded(async { panic!("the password is hunter2") }).await;
+        let problem = answered.err().unwrap();
+        let Problem::Internal { id } = &problem else { panic!("{problem:?}") };
+        let response = refuse(&problem);
+        assert_eq!(response.status(), 500);
+        let text = problem.to_string();
+        assert!(text.contains(id.as_str()) && !text.contains("hunter2"), "{text}");
+        let log = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains(id.as_str()) && log.contains("the password is hunter2"), "{log}");
     }
 
     #[test]

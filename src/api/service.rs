@@ -70,13 +70,15 @@ pub(super) async fn info(api: Arc<Api>, _: Request) -> Answer {
     let filesystems: BTreeMap<_, _> = clusters()
         .map(|(name, cluster)| (name, cluster.boot.kernels.deploy.supported_fs.0.clone()))
         .collect();
-    let info = json!({
+    let mut info = json!({
         "pxe": config.server.pxe.dhcp.method.to_string(),
         "automata": automata,
         "supported_fs": filesystems,
         "vars": VARIABLES,
-        "damage": api.operations.means().damage.as_deref(),
     });
+    if let Some(damage) = api.operations.means().damage.as_deref() {
+        info["damage"] = damage.into();
+    }
     Ok(Reply::Structure(info, Keys::Outer))
 }
 
@@ -106,7 +108,7 @@ pub(super) async fn metrics(api: Arc<Api>, _: Request) -> Answer {
 #[utoipa::path(get, path = "/events", tag = "service", params(("wid" = Option<String>, Query)),
     responses((status = 200, description = "text/event-stream", body = Event)))]
 pub(super) async fn events(api: Arc<Api>, request: Request) -> Answer {
-    let wid = request.text("wid").map(str::to_owned);
+    let wid = request.text("wid")?.map(str::to_owned);
     let visible = Visible { viewer: request.viewer, wid };
     let events = listen(&api.operations.means().stream, visible);
     let reply = sse::reply(sse::keep_alive().interval(KEEP_ALIVE).stream(events));

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Fields that are true by being there, whatever their value.
-const TOGGLES: [&str; 16] = [
+const TOGGLES: [&str; 17] = [
     "check_destructive",
     "overwrite",
     "toggle_destructive",
@@ -15,6 +15,7 @@ const TOGGLES: [&str; 16] = [
     "hook",
     "dry_run",
     "keep",
+    "failed",
     "list",
     "last",
     "disable_kexec",
@@ -33,14 +34,17 @@ const NUMBERS: [&str; 6] =
 pub(super) fn query(text: &str) -> Map<String, Value> {
     let mut fields = Map::new();
     for (name, value) in form(text) {
-        let value = if TOGGLES.contains(&name.as_str()) {
-            Value::Bool(true)
-        } else if let (true, Ok(number)) = (NUMBERS.contains(&name.as_str()), value.parse::<i64>())
-        {
-            Value::from(number)
-        } else {
-            Value::String(value)
-        };
+        if TOGGLES.contains(&name.as_str()) {
+            // However often it is there.
+            fields.insert(name, Value::Bool(true));
+            continue;
+        }
+        let value =
+            if let (true, Ok(number)) = (NUMBERS.contains(&name.as_str()), value.parse::<i64>()) {
+                Value::from(number)
+            } else {
+                Value::String(value)
+            };
         match fields.get_mut(&name) {
             Some(Value::Array(list)) => list.push(value),
             Some(first) => {
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn repeated_fields_are_lists_and_toggles_are_true_by_being_there() {
-        let fields = query("nodes=a&nodes=b&force=false&user=x+y&list");
+        let fields = query("nodes=a&nodes=b&force=false&user=x+y&list&list=1");
         assert_eq!(
             Value::Object(fields),
             json!({"nodes": ["a", "b"], "force": true, "user": "x y", "list": true})

@@ -21,7 +21,7 @@ type Answer = Result<Reply, Problem>;
     responses((status = 200, description = "text/csv, gzip; or node → rate")))]
 pub(super) async fn list(api: Arc<Api>, request: Request) -> Answer {
     let filter = filter(&api, &request)?;
-    let rates = match request.text("kind") {
+    let rates = match request.text("kind")? {
         None | Some("all") => false,
         Some("failure_rates") => true,
         Some(_) => return Err(wrong("kind", "must have a value in (all,failure_rates)")),
@@ -63,7 +63,7 @@ fn filter(api: &Api, request: &Request) -> Result<Filter, Problem> {
     Ok(Filter {
         kind,
         nodes,
-        wid: request.text("wid").map(str::to_owned),
+        wid: request.text("wid")?.map(str::to_owned),
         from: date(request, "date_min")?,
         until: date(request, "date_max")?,
         min_retries: whole(request, "min_retries")?,
@@ -90,7 +90,7 @@ fn whole(request: &Request, name: &str) -> Result<Option<usize>, Problem> {
         Value::String(text) => text.parse().ok(),
         other => other.as_u64().and_then(|number| usize::try_from(number).ok()),
     };
-    let read = |value| number(value).ok_or_else(|| wrong(name, "should be an Integer"));
+    let read = |value| number(value).ok_or_else(|| wrong(name, "should be a Integer"));
     request.fields.get(name).map(read).transpose()
 }
 

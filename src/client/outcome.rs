@@ -38,7 +38,7 @@ impl Outcome {
         notes: Vec<String>,
     ) -> Result<Self, ClientError> {
         let path = format!("/{}/{}/state", followed.kind.path(), followed.wid);
-        let state: BTreeMap<String, NodeStatus> = client.get(&path, &[]).await?;
+        let state: BTreeMap<String, NodeStatus> = client.get(&path, &[("failed", "true")]).await?;
         Ok(Self::of(&followed.wid, state, notes))
     }
 

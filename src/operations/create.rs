@@ -238,8 +238,10 @@ impl Draft<'_> {
             muted: self.again,
         };
         let (mut parts, mut notes) = (Vec::new(), self.notes.clone());
-        for (index, order) in orders.into_iter().enumerate() {
-            let prefix = if alone { String::new() } else { self.prefix(&order.cluster, index) };
+        let mut without = 0;
+        for order in orders {
+            let prefix =
+                if alone { String::new() } else { self.prefix(&order.cluster, &mut without) };
             // What is true of several clusters is told once.
             let new: Vec<_> = order.notes.iter().filter(|note| !notes.contains(note)).collect();
             notes.extend(new.into_iter().cloned());
@@ -270,11 +272,15 @@ impl Draft<'_> {
     }
 
     /// What the messages of one of several clusters begin with.
-    fn prefix(&self, cluster: &str, index: usize) -> String {
+    /// `without` counts the clusters that have none of their own: `c1`, `c2` and so on.
+    fn prefix(&self, cluster: &str, without: &mut usize) -> String {
         let site = self.inner.means.site();
         let configured = site.config.cluster(cluster);
         let prefix = configured.and_then(|cluster| cluster.prefix.clone());
-        prefix.unwrap_or_else(|| format!("c{}", index + 1))
+        prefix.filter(|prefix| !prefix.is_empty()).unwrap_or_else(|| {
+            *without += 1;
+            format!("c{without}")
+        })
     }
 }
 

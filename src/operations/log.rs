@@ -61,6 +61,28 @@ struct Inner {
     moved: HashSet<(Reader, Option<String>)>,
 }
 
+impl Inner {
+    /// The lines that lie before `reader`: behind the place he has in all of them, and behind the
+    /// one he has in those of their cluster.
+    fn unread<'l>(
+        &'l self,
+        reader: &Reader,
+        level: u8,
+        part: Option<&'l str>,
+    ) -> impl Iterator<Item = &'l Line> {
+        let mine = self.places.iter().filter(|((who, _), _)| who == reader);
+        let places: HashMap<_, _> = mine.map(|((_, part), at)| (part.as_deref(), *at)).collect();
+        let start = places.get(&None).copied().unwrap_or_default();
+        let lines = self.lines.iter().enumerate().skip(start);
+        let new = lines.filter(move |(at, line)| {
+            let own = line.cluster.as_deref();
+            let read = own.and_then(|own| places.get(&Some(own))).is_some_and(|place| at < place);
+            line.level <= level && !read && (part.is_none() || own == part)
+        });
+        new.map(|(_, line)| line)
+    }
+}
+
 impl Log {
     /// A log that begins with `lines` of before a restart.
     pub(crate) fn with(lines: Vec<Line>) -> Self {
@@ -116,15 +138,17 @@ impl Log {
         (shown(new, level, cluster), inner.lines.len())
     }
 
-    /// The lines `reader` has not read, which he has read from now on.
-    pub(crate) fn unread(&self, reader: &Reader, level: u8, cluster: Option<&str>) -> Vec<Line> {
+    /// What `reader` has not read yet, up to `level`: of one cluster (or node), or of all. Then
+    /// it is read, whichever of the two ways he asks next.
+    pub(crate) fn unread(&self, reader: &Reader, level: u8, part: Option<&str>) -> Vec<Line> {
         let mut inner = self.inner();
-        let Inner { lines, places, moved, .. } = &mut *inner;
-        let key = (reader.clone(), cluster.map(str::to_owned));
+        let new = inner.unread(reader, level, part).cloned().collect();
+        let end = inner.lines.len();
+        let Inner { places, moved, .. } = &mut *inner;
+        let key = (reader.clone(), part.map(str::to_owned));
         let place = places.entry(key.clone()).or_default();
-        let new = shown(lines.get(*place..).unwrap_or_default(), level, cluster);
-        if *place != lines.len() {
-            *place = lines.len();
+        if *place != end {
+            *place = end;
             moved.insert(key);
             self.grown.notify_one();
         }
@@ -149,9 +173,7 @@ impl Log {
 
     /// Whether there are lines `reader` has not read.
     pub(crate) fn has_unread(&self, reader: &Reader, level: u8) -> bool {
-        let inner = self.inner();
-        let place = inner.places.get(&(reader.clone(), None)).copied().unwrap_or_default();
-        inner.lines.get(place..).unwrap_or_default().iter().any(|line| line.level <= level)
+        self.inner().unread(reader, level, None).next().is_some()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -238,6 +260,23 @@ mod tests {
         add(&again, 1, None, "two");
         assert_eq!(texts(&again.unread(&reader("anna"), 3, None)), ["two"]);
         assert_eq!(texts(&again.unread(&reader("ben"), 3, None)), ["one", "two"]);
+    }
+
+    #[test]
+    fn lines_of_a_cluster_are_read_once_as_well() {
+        let log = Log::default();
+        for (cluster, text) in [(None, "all"), (Some("a"), "a1"), (Some("b"), "b1")] {
+            add(&log, 1, cluster, text);
+        }
+        let anna = reader("anna");
+        assert_eq!(texts(&log.unread(&anna, 3, Some("a"))), ["a1"]);
+        assert!(log.unread(&anna, 3, Some("a")).is_empty());
+        assert_eq!(texts(&log.unread(&anna, 3, None)), ["all", "b1"]);
+        assert!(log.unread(&anna, 3, Some("b")).is_empty() && !log.has_unread(&anna, 3));
+        add(&log, 1, Some("a"), "a2");
+        assert_eq!(texts(&log.unread(&anna, 3, Some("a"))), ["a2"]);
+        assert!(!log.has_unread(&anna, 3));
+        assert_eq!(texts(&log.unread(&reader("ben"), 3, None)), ["all", "a1", "b1", "a2"]);
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let state = state::open(&config.server.state_dir)?;
     let served = if state.damage.is_none() { Served::All } else { Served::Rest };
     let mut workshop = Workshop::new(&config);
+    make_log_files(&config.server.logs)?;
     let Made { site, ports, profiles } = workshop.make(config, None)?;
     let stop = CancellationToken::new();
     // Before the boot servers: nodes that ask them get what they were to boot when the
@@ -193,6 +194,20 @@ fn load(dir: &Path) -> anyhow::Result<Config> {
         tracing::warn!("{notice}");
     }
     Ok(loaded.config)
+}
+
+/// Makes the files that are written about operations, so that they are there for whoever reads or
+/// rotates them, and a place where they cannot be is told at once.
+fn make_log_files(logs: &config::model::server::Logs) -> anyhow::Result<()> {
+    for file in [&logs.logfile, &logs.debugfile].into_iter().flatten() {
+        if file.exists() {
+            continue;
+        }
+        let made = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        made.with_context(|| format!("cannot create {}", file.display()))?;
+        tracing::info!(file = %file.display(), "created");
+    }
+    Ok(())
 }
 
 /// How clients say who they are. Names of hosts are looked up: off the runtime.

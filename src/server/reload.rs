@@ -130,7 +130,7 @@ impl Reloader {
 }
 
 fn refused(why: &dyn Display) -> Problem {
-    Problem::new(Code::BadConfiguration, why.to_string())
+    Problem::new(Code::BadConfiguration, why.to_string().trim_end())
 }
 
 fn told(changed: bool, before: &Full, now: &Full, notices: Vec<String>) -> Reloaded {

@@ -15,8 +15,10 @@ use config::{
 use std::{
     collections::HashMap,
     fs,
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::Arc,
 };
 
@@ -63,20 +65,43 @@ fn machine(cluster: &str, node: &config::Node) -> Node {
 /// The kernel parameter by which the deployment system lets us in: the public half of our
 /// key. It is public, and works with every boot loader.
 fn kernel_parameter(private: &Path) -> anyhow::Result<String> {
-    let public = private.with_extension("pub");
-    let text = fs::read_to_string(&public).with_context(|| {
-        format!(
-            "cannot read the public key {}: make it with `ssh-keygen -y -f {} > {}`",
-            public.display(),
-            private.display(),
-            public.display()
-        )
-    })?;
+    let mut beside = private.as_os_str().to_owned();
+    beside.push(".pub");
+    let beside = PathBuf::from(beside);
+    let text = match fs::read_to_string(&beside) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => public_half(private)?,
+        Err(error) => {
+            let text = format!("cannot read the public key {}", beside.display());
+            return Err(anyhow::Error::new(error).context(text));
+        }
+    };
     let mut words = text.split_whitespace();
     match (words.next(), words.next()) {
         (Some(kind), Some(key)) => Ok(format!("kadence.key={kind},{key}")),
-        _ => anyhow::bail!("{} holds no public key", public.display()),
+        _ => anyhow::bail!("{} holds no public key", beside.display()),
     }
+}
+
+/// The public half of a private key beside which it is not kept, as on sites of Kadeploy. Of
+/// every kind of key that ssh itself can use, and with its demands on who may read the file.
+fn public_half(private: &Path) -> anyhow::Result<String> {
+    let mut command = Command::new("ssh-keygen");
+    // With an empty passphrase, so that it never asks for one.
+    command.args(["-y", "-P", "", "-f"]).arg(private).stdin(Stdio::null());
+    let output = command.output().with_context(|| {
+        format!("cannot run ssh-keygen; put the public key into {}.pub", private.display())
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let why: Vec<&str> = said.lines().map(|line| line.trim_matches(['@', ' '])).collect();
+    anyhow::bail!(
+        "{} (`ssh_private_key`) is no private key that can be used: {}",
+        private.display(),
+        why.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    )
 }
 
 /// The site's own commands for every node: its cluster's, where the node has none of its own.
@@ -129,7 +154,8 @@ fn table(written: &remoteops::RemoteOps) -> Commands {
     }
 }
 
-/// The relay for the nodes: the configured one, else the one installed with this program.
+/// The relay for the nodes: the configured one, else the one installed with this program. Where
+/// there is none nodes must bring it, which a site whose steps are not ours need not know.
 pub(super) fn relay_program(config: &Config) -> anyhow::Result<PathBuf> {
     const NAME: &str = "kadence-relay";
     if let Some(program) = &config.server.relay.binary {
@@ -141,10 +167,13 @@ pub(super) fn relay_program(config: &Config) -> anyhow::Result<PathBuf> {
     let prefix = own.ancestors().nth(2).into_iter();
     let mut places = prefix
         .flat_map(|prefix| ["lib/kadence", "relay"].map(|folder| prefix.join(folder).join(NAME)));
-    let found = places.find(|path| path.is_file());
-    found.with_context(|| {
-        format!("{NAME} is not installed with {}: build it with relay/build, or name it in relay/binary", own.display())
-    })
+    Ok(places.find(|path| path.is_file()).unwrap_or_else(|| {
+        tracing::warn!(
+            "{NAME} is not installed with {}: images reach only nodes whose deployment system has it (build it with relay/build, or name it in relay/binary)",
+            own.display()
+        );
+        NAME.into()
+    }))
 }
 
 /// The address under which nodes reach us: the configured one, else that of the route to them.

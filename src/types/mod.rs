@@ -23,6 +23,6 @@ pub use operation::{
 pub use problem::{Code, Problem};
 pub use reloaded::Reloaded;
 pub use request::{
-    AutomataOverride, Common, DeployRequest, EnvironmentChoice, InstanceOverride, PowerRequest,
-    PxeChoice, RebootKind, RebootRequest,
+    AutomataOverride, Common, DeployRequest, EnvironmentChoice, InstanceOverride, Nodes,
+    PowerRequest, PxeChoice, RebootKind, RebootRequest,
 };

@@ -211,10 +211,19 @@ pub struct PowerRequest {
     pub level: Option<Level>,
 }
 
+/// The nodes of a request, whatever else is in it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Nodes {
+    /// Names, ranges and parts of names.
+    #[serde(deserialize_with = "one_or_many")]
+    pub nodes: Vec<String>,
+}
+
 /// One string or a list of them: a query parameter that occurs once is a plain string.
 fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "should be an Array of String")]
+    #[serde(untagged, expecting = "should be a Array of String")]
     enum Either {
         One(String),
         Many(Vec<String>),

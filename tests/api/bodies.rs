@@ -22,7 +22,7 @@ async fn a_body_that_cannot_be_read_is_refused_and_nothing_changes() {
     let not =
         |what: &str| format!("Unsupported Media Type -- Invalid {what} content in request's body");
     let no_hash = "Unsupported Media Type -- The content of the request's body must be a Hash";
-    let deep = |open: &str, close: &str| [open.repeat(50_000), close.repeat(50_000)].concat();
+    let deep = |open: &str, close: &str| [open.repeat(20_000), close.repeat(20_000)].concat();
     let aliases: String =
         ('b'..='z').fold("a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, name| {
             let last = char::from(name as u8 - 1);

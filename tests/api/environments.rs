@@ -60,12 +60,14 @@ async fn an_environment_with_a_mistake_is_refused_and_nothing_changes() {
     }
     let missing = anna.post("/deployment", &json!({"nodes": ["node-1"]})).await;
     missing.refused_with(7, &["Parameter 'environment': mandatory", "-a FILE"]);
-    deploy(anna, json!("debian")).await.refused_with(7, &["Parameter 'environment'", "debian"]);
+    deploy(anna, json!("debian"))
+        .await
+        .refused_with(7, &["Parameter 'environment': should be a Hash"]);
     deploy(anna, json!({})).await.refused_with(7, &["'environment/name': mandatory"]);
     let unknown = deploy(anna, json!({"name": "plan9"})).await;
     unknown.refused_with(7, &["the environment plan9,latest of anna does not exist", "env list"]);
     let version = deploy(anna, json!({"name": "debian", "version": "two"})).await;
-    version.refused_with(7, &["'environment/version': should be an Integer"]);
+    version.refused_with(7, &["'environment/version': should be a Integer"]);
     assert_eq!(anna.everything().await, before);
 }
 
@@ -120,6 +122,33 @@ async fn an_image_that_cannot_be_had_is_refused_and_nothing_changes() {
 }
 
 #[tokio::test]
+async fn archives_that_are_larger_than_the_site_wants_are_refused_and_nothing_changes() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let before = anna.everything().await;
+    // Nothing is in it, and it takes no room.
+    let large = std::fs::File::create(service.path("large.tgz")).unwrap();
+    large.set_len((20 << 20) + 1).unwrap();
+    let archive = format!("server://{}", service.path("large.tgz").display());
+    for (what, changes) in [
+        (
+            "preinstall",
+            json!({"preinstall": {"archive": archive, "compression": "gzip", "script": "x"}}),
+        ),
+        ("postinstall", json!({"postinstalls": [{"archive": archive, "compression": "gzip"}]})),
+    ] {
+        let words =
+            format!("The {what} file '{archive}' is too big (20 MB is the max allowed size)");
+        deploy(anna, service.anonymous(changes)).await.refused_with(5, &[&words]);
+    }
+    assert_eq!(anna.everything().await, before);
+    large.set_len(20 << 20).unwrap();
+    let fits = json!({"postinstalls": [{"archive": archive, "compression": "gzip"}]});
+    let made = deploy(anna, service.anonymous(fits)).await;
+    anna.done(&format!("/deployment/{}", crate::common::wid(&made))).await;
+}
+
+#[tokio::test]
 async fn an_image_with_another_digest_breaks_the_operation_off_before_the_nodes() {
     let service = Service::new();
     let anna = service.user("anna");
@@ -134,8 +163,16 @@ async fn an_image_with_another_digest_breaks_the_operation_off_before_the_nodes(
     );
     let words = ["Checksum of the file", &service.image(), "expected 0000", "image/sha256"];
     anna.get(&format!("/deployment/{wid}/error")).await.refused_with(5, &words);
-    let state = anna.get(&format!("/deployment/{wid}/state")).await.ok().json();
+    // Old clients expect nothing but the error of such an operation.
+    for part in ["logs", "logs/alpha", "debugs", "state", "status"] {
+        let answer = anna.get(&format!("/deployment/{wid}/{part}")).await.ok();
+        assert_eq!(answer.text, "\n", "{part}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=\"UTF-8\""));
+    }
+    let state = anna.get(&format!("/deployment/{wid}/state?failed")).await.ok().json();
     assert_eq!(state["node-1.lab.test"]["state"], "ko");
+    let log = anna.get(&format!("/deployment/{wid}/logs?since=0")).await.ok().text;
+    assert!(log.contains("|Grab the tarball file server://"), "{log}");
     assert!(service.orders("node-1").is_empty());
     let node = anna.get("/nodes/node-1.lab.test").await.ok().json();
     assert_eq!(node["state"], "aborted");
@@ -206,9 +243,7 @@ async fn recorded_environments_are_kept_apart_by_owner_and_name() {
     }
     assert_eq!(ben.get("/environments").await.ok().json(), json!([]));
     ben.get("/environments?name=my+debian").await.refused(404, &["no such environment"]);
-    ben.get("/environments?version=two")
-        .await
-        .refused_with(4, &["'version': should be an Integer"]);
+    ben.get("/environments?version=two").await.refused_with(4, &["'version': should be a Integer"]);
     ben.delete("/environments/anna/my+debian").await.refused(403, &["another user"]);
     anna.delete("/environments/anna/none").await.refused(404, &["no such environment"]);
     anna.delete("/environments/anna/my+debian/x").await.refused_with(4, &["'version'"]);

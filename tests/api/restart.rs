@@ -130,7 +130,7 @@ async fn a_stop_that_is_to_abort_breaks_off_what_runs_and_tells_so() {
         "start it again",
     ];
     anna.get(&format!("{path}/error")).await.refused_with(15, &why);
-    let log = anna.get(&format!("{path}/logs")).await.ok().text;
+    let log = anna.get(&format!("{path}/logs?since=0")).await.ok().text;
     assert!(log.contains("Launching a power operation on node-[1-2].lab.test"), "{log}");
     assert_eq!(anna.get("/nodes").await.ok().json()["node-1.lab.test"]["state"], "aborted");
     // Its nodes are free.
@@ -269,7 +269,7 @@ async fn an_operation_whose_record_makes_no_sense_ends_with_the_reason() {
     let anna = service.user("anna");
     let poll = anna.get(&path).await.ok().json();
     assert_eq!((&poll["done"], &poll["error"]), (&json!(true), &json!(true)));
-    let log = anna.get(&format!("{path}/logs")).await.ok().text;
+    let log = anna.get(&format!("{path}/logs?since=0")).await.ok().text;
     assert!(
         log.contains("Launching a deployment") && log.contains("cannot go on: its plans"),
         "{log}"

@@ -80,6 +80,33 @@ async fn a_deployment_needs_the_right_on_its_partition() {
 }
 
 #[tokio::test]
+async fn an_image_of_several_partitions_needs_the_right_on_each_and_on_the_one_that_boots() {
+    let service = service();
+    let (anna, root) = (service.user("anna"), service.user("root"));
+    let parts = json!([{"id": 0, "device": "/dev/sda5"}, {"id": 1, "device": "/dev/sda6"}]);
+    let environment = service.anonymous(json!({
+        "image": {"file": service.image(), "kind": "fsa", "compression": 3}, "multipart": true,
+        "options": {"partitions": parts},
+        "boot": {"kernel": "/vmlinuz", "block_device": "/dev/sda", "partition": 3},
+    }));
+    let body = json!({"nodes": ["node-1"], "environment": environment});
+    // With a right on another partition she is somebody, but not there.
+    for (given, missing) in
+        [("/dev/sda9", "/dev/sda5"), ("/dev/sda5", "/dev/sda6"), ("/dev/sda6", "/dev/sda3")]
+    {
+        let give = json!({"username": "anna", "nodes": ["node-1"], "partitions": [given]});
+        root.post("/rights", &give).await.ok();
+        let words = format!("deployment on partition {missing}");
+        anna.post("/deployment", &body).await.refused_with(6, &[&words]);
+    }
+    let give = json!({"username": "anna", "nodes": ["node-1"], "partitions": ["/dev/sda3"]});
+    root.post("/rights", &give).await.ok();
+    let made = anna.post("/deployment", &body).await;
+    let poll = anna.done(&format!("/deployment/{}", wid(&made))).await;
+    assert_eq!(poll["nodes"]["ok"], json!(["node-1.lab.test"]));
+}
+
+#[tokio::test]
 async fn rights_are_given_listed_and_taken_by_administrators() {
     let service = service();
     let (anna, root) = (service.user("anna"), service.user("root"));

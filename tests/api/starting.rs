@@ -11,7 +11,7 @@ async fn a_port_in_use_is_told_and_the_first_service_notices_nothing() {
     second.edit("server.conf", &port, &format!("kadeploy_server: {}", service.port));
     let text = start_refused(&second);
     let address = format!("cannot listen on 127.0.0.1:{}", service.port);
-    for words in [address.as_str(), "another service", "network/ports/kadeploy_server"] {
+    for words in [address.as_str(), "another one", "network/ports/kadeploy_server"] {
         assert!(text.contains(words), "{words:?} is not in {text}");
     }
     assert!(!second.path("state/lock").exists());

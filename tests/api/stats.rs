@@ -76,7 +76,7 @@ async fn rows_are_chosen_sorted_and_limited() {
         ("fields=colour", "must have a value in (wid,user,"),
         ("sort=colour", "'sort'"),
         ("kind=none", "(all,failure_rates)"),
-        ("limit=x", "should be an Integer"),
+        ("limit=x", "should be a Integer"),
         ("date_min=yesterday", "HTTP date"),
         ("step_retries=4", "(1,2,3)"),
     ] {

@@ -176,3 +176,83 @@ async fn fields_come_in_the_order_of_the_original() {
     let expected = ["node-1.lab.test", "node-2.lab.test", "node-3.lab.test", "beta-1.lab.test"];
     assert_eq!(keys(&nodes), expected);
 }
+
+#[tokio::test]
+async fn every_path_has_its_trailing_slash_and_refuses_head_and_what_it_does_not_do() {
+    let service = Service::new();
+    let root = service.user("root");
+    let ask = async |method: &str, path: &str| {
+        Answer::to(root.request(method.parse().unwrap(), path)).await
+    };
+    for (method, path, _) in kadence::api::routes() {
+        // These answer for ever, do something, or count what they are asked.
+        if ["/events", "/reload", "/metrics"].contains(&path) {
+            continue;
+        }
+        let filled: Vec<&str> =
+            path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
+        let filled = filled.join("/");
+        let plain = ask(method.as_str(), &filled).await;
+        let slash = ask(method.as_str(), &format!("{filled}/")).await;
+        assert_eq!((plain.status, plain.text), (slash.status, slash.text), "{method} {filled}/");
+        let head = ask("HEAD", &filled).await;
+        let by_path = path.starts_with("/environments/");
+        let refused = if by_path { [404, 405] } else { [405, 405] };
+        assert!(refused.contains(&head.status) && head.text.is_empty(), "{filled}: {head:?}");
+        let patch = ask("PATCH", &filled).await.refused(405, &["Method Not Allowed -- "]);
+        assert!(patch.header("allow").unwrap().contains(method.as_str()), "{filled}: {patch:?}");
+        ask(method.as_str(), &format!("{filled}/a/b/c")).await.refused(404, &["File Not Found"]);
+    }
+    for path in ["/", "/x", "/deploymentx", "/versions", "/deployment/../version/x"] {
+        ask("GET", path).await.refused(404, &["File Not Found"]);
+    }
+}
+
+#[tokio::test]
+async fn names_of_headers_are_written_as_the_original_writes_them() {
+    use std::io::Write;
+    let service = Service::new();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    let head =
+        "POST /deployment/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Kadeploy-User: anna\r\n";
+    let body = r#"{"nodes":["zz"]}"#;
+    let length = body.len();
+    let kind = "Content-Type: application/json";
+    write!(stream, "{head}{kind}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    let info = "X-Application-Error-Info: SW52YWxpZCBub2RlIGxpc3QgLS0gUGFyYW1ldGVyICdub2Rlcyc6IFRoZSBub2RlICd6eicgZG9lcyBub3QgZXhpc3Q=\r\n";
+    for line in
+        ["X-Application-Error-Code: 2\r\n", info, "Content-Type: text/plain; charset=\"UTF-8\"\r\n"]
+    {
+        assert!(answer.contains(line), "{line:?} is not in {answer}");
+    }
+    let text = "\r\n\r\nInvalid node list -- Parameter 'nodes': The node 'zz' does not exist\n";
+    assert!(answer.ends_with(text), "{answer}");
+}
+
+#[tokio::test]
+async fn names_in_paths_and_queries_may_be_encoded_once_or_twice() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    for name in ["debian test", "a+b", "50%", "d\u{e9}bian/x"] {
+        let mut description = service.description();
+        description["name"] = json!(name);
+        anna.post("/environments", &json!({"environment": description})).await.ok();
+        let form = |text: &str| -> String {
+            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+        };
+        let once = form(name);
+        let twice = form(&once);
+        for encoded in [&once, &twice] {
+            let found = anna.get(&format!("/environments?last=true&name={encoded}")).await.ok();
+            assert_eq!(found.json()[0]["name"], name, "{encoded}");
+            let path = format!("/environments/anna/{encoded}/1");
+            let toggled = anna.put(&path, &json!({"toggle_destructive": true})).await.ok();
+            assert_eq!(toggled.json()["name"], name, "{encoded}");
+        }
+        let gone = anna.delete(&format!("/environments/anna/{twice}")).await.ok();
+        assert_eq!(gone.json()[0]["name"], name);
+    }
+}

@@ -5,6 +5,7 @@
 
 mod admin;
 mod common;
+mod configuration;
 mod console;
 mod daemon;
 mod deploy;
@@ -13,6 +14,7 @@ mod errors;
 mod links;
 mod operations;
 mod ours;
+mod people;
 mod programs;
 mod records;
 mod several;

@@ -21,15 +21,23 @@ fn begun() -> (Stub, Place) {
 
 /// A program at a terminal.
 pub(super) fn at_a_terminal(place: &Place, words: &str) -> Child {
-    let command = place.command(words);
+    started_at_a_terminal(place, &place.command(words))
+}
+
+/// A program with its words and its environment, at a terminal.
+pub(super) fn started_at_a_terminal(place: &Place, command: &Command) -> Child {
     let mut line = format!("exec {}", command.get_program().to_str().unwrap());
     command.get_args().for_each(|word| line += &format!(" {}", word.to_str().unwrap()));
-    line_at_a_terminal(place, &line)
+    with_a_terminal(place, command, &line)
 }
 
 /// A line of a shell at a terminal.
 fn line_at_a_terminal(place: &Place, line: &str) -> Child {
-    let command = place.command("kapower3");
+    with_a_terminal(place, &place.command("kapower3"), line)
+}
+
+/// The line at a terminal, with the environment of `command`.
+fn with_a_terminal(place: &Place, command: &Command, line: &str) -> Child {
     let mut script = Command::new("script");
     script.args(["-qefc", line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "dumb");
     for (name, value) in command.get_envs() {

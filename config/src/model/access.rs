@@ -19,7 +19,7 @@ section! {
         /// Certificate (x509, PEM). None = one is made at start.
         certificate: Option<PathBuf> => default("''").check(Check::File).fixed(),
         /// Refuse files that clients offer over plain HTTP.
-        force_secure_client: bool => default("false").later(),
+        force_secure_client: bool => default("false"),
     }
 }
 

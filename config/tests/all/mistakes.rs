@@ -114,8 +114,18 @@ fn files_that_are_missing() {
         fs::remove_file(site.path("etc").join(file)).unwrap();
     }
     let told = site.told();
-    assert!(told.contains("ROOT/etc/version\n  found:    No such file"), "{told}");
-    assert!(told.contains("ROOT/etc/clusters.conf\n  found:    No such file"), "{told}");
+    assert!(
+        told.contains(
+            "ROOT/etc/version\n  found:    The version file cannot be read: No such file"
+        ),
+        "{told}"
+    );
+    assert!(
+        told.contains(
+            "ROOT/etc/clusters.conf\n  found:    The clusters.conf file cannot be read: No such"
+        ),
+        "{told}"
+    );
     assert!(told.contains("ssh_private_key") && told.contains("(the default)"), "{told}");
     assert_eq!(site.load().unwrap_err().0.len(), 3);
 }

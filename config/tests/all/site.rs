@@ -57,9 +57,10 @@ automata:
 "#;
 
 /// Directories that the files name.
-const DIRS: [&str; 5] = ["etc/keys", "log", "tftp/pxelinux.cfg", "tftp/grub.cfg", "tftp/userfiles"];
+const DIRS: [&str; 6] =
+    ["etc/keys", "log", "tftp/pxelinux.cfg", "tftp/grub.cfg", "tftp/userfiles", "tftp/kernels"];
 /// Files that the files name.
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "etc/keys/id_deploy",
     "etc/htpasswd",
     "etc/part.sh",
@@ -67,6 +68,8 @@ const FILES: [&str; 7] = [
     "etc/version",
     "etc/command.conf",
     "tftp/grubpxe.0",
+    "tftp/kernels/vmlinuz",
+    "tftp/kernels/initrd",
 ];
 
 /// A site whose files can be edited and loaded.

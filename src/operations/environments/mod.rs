@@ -194,7 +194,7 @@ pub(super) async fn find(
     let version = match choice.fields.get("version") {
         None | Some(Value::Null) => None,
         Some(version) => Some(number(version).ok_or_else(|| {
-            let (name, why) = ("environment/version", "should be an Integer");
+            let (name, why) = ("environment/version", "should be a Integer");
             Problem::parameter(Code::InvalidEnvironment, name, why)
         })?),
     };
