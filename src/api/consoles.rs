@@ -3,11 +3,11 @@
 use super::{Api, reply::Reply, request::Request};
 use crate::{
     consoles::Wanted,
-    types::{Code, Problem},
+    platform::real::console::command,
+    types::{Code, ConsoleLog, Problem},
 };
-use config::model::{Level, RemoteAction};
 use serde_json::{Value, json};
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 type Answer = Result<Reply, Problem>;
 
@@ -29,15 +29,10 @@ pub(super) async fn open(api: Arc<Api>, request: Request) -> Answer {
     };
     let held = api.operations.rights().of(&request.viewer.user).await?;
     held.demand(&[&node.name], "", "")?;
-    let configured = site.config.node(&node.name);
-    let command = configured.and_then(|(cluster, own)| {
-        let command = cluster.command(own, RemoteAction::Console, Level::Soft)?;
-        Some(command.text.clone())
-    });
+    let command = command(&site.config, &node.name).map_err(Problem::internal)?;
     let command = command.ok_or_else(|| {
         Problem::Forbidden(format!("the cluster {} has no console command", node.cluster))
     })?;
-    let command = config::substitute(&command, &node.name).map_err(Problem::internal)?;
     let from: IpAddr = request.viewer.from.parse().map_err(Problem::internal)?;
     if request.dry_run()? {
         return Ok(Reply::Text(String::new()));
@@ -84,4 +79,61 @@ pub(super) async fn close(api: Arc<Api>, request: Request) -> Answer {
         }
         Err(problem) => Err(problem),
     }
+}
+
+/// Longest time for which news are waited for.
+const MOST: u64 = 60;
+
+/// What the node printed on its console during its last deployment, or during one `back` before
+/// it, for the owner of that and for administrators; from the place `since` on. Where nothing is
+/// there yet and the node is still deployed it is waited for, `wait` seconds at most.
+#[utoipa::path(get, path = "/nodes/{node}/console", tag = "nodes",
+    params(("node" = String, Path), ("since" = Option<u64>, Query), ("back" = Option<u64>, Query), ("wait" = Option<u64>, Query)),
+    responses((status = 200, body = ConsoleLog), (status = 400, description = "2: no such node"),
+    (status = 403, description = "Another user's"), (status = 404, description = "Nothing was recorded")))]
+pub(super) async fn recorded(api: Arc<Api>, request: Request) -> Answer {
+    let number = |name: &str| match request.fields.get(name) {
+        None | Some(Value::Null) => Ok(0),
+        Some(Value::String(text)) => text.parse().map_err(|_| wrong(name)),
+        Some(other) => other.as_u64().ok_or_else(|| wrong(name)),
+    };
+    let (since, back, wait) = (number("since")?, number("back")?, number("wait")?.min(MOST));
+    let site = api.operations.means().site();
+    let chosen = site.inventory.select(&[request.segment(0).to_owned()])?.nodes;
+    let [node] = chosen.as_slice() else {
+        return Err(Problem::parameter(Code::InvalidNodelist, "node", "must be a single node"));
+    };
+    let nothing = || {
+        let text = format!("nothing was recorded of the console of {}", node.name);
+        Problem::NotFound(text)
+    };
+    let recorder = api.recorder.as_ref().ok_or_else(nothing)?;
+    let back = usize::try_from(back).map_err(|_| wrong("back"))?;
+    let kept = async |wait| {
+        let kept = recorder.read(&node.name, back, since, wait).await;
+        let kept = kept.map_err(Problem::internal)?.ok_or_else(nothing)?;
+        if kept.is_open_to(&request.viewer) {
+            return Ok(kept);
+        }
+        let text = format!("the last deployment of {} was another user's", node.name);
+        Err(Problem::Forbidden(text))
+    };
+    // Nobody waits for what he may not read.
+    let mut found = kept(Duration::ZERO).await?;
+    if wait > 0 && found.live && found.next == since {
+        found = kept(Duration::from_secs(wait)).await?;
+    }
+    Reply::of(&ConsoleLog {
+        node: node.name.clone(),
+        wid: found.wid,
+        user: found.user,
+        begun: found.begun,
+        live: found.live,
+        next: found.next,
+        text: found.text,
+    })
+}
+
+fn wrong(name: &str) -> Problem {
+    Problem::parameter(Code::InvalidOption, name, "should be an Integer")
 }

@@ -29,7 +29,12 @@ pub use openapi::document;
 pub use reload::{Reload, ReloadRequests};
 pub use routes::{Permission, routes};
 
-use crate::{access::Access, consoles::Consoles, operations::Operations};
+use crate::{
+    access::Access,
+    consoles::{Consoles, Recorder},
+    operations::Operations,
+};
+use std::sync::Arc;
 
 /// What the handlers work with.
 pub struct Api {
@@ -41,4 +46,6 @@ pub struct Api {
     pub access: Access,
     /// Consoles of nodes.
     pub consoles: Consoles,
+    /// What they printed; none where nothing is recorded.
+    pub recorder: Option<Arc<Recorder>>,
 }

@@ -44,6 +44,7 @@ const OPTIONAL: &str = "May be left out";
         consoles::one,
         consoles::error,
         consoles::close,
+        consoles::recorded,
         tokens::list,
         tokens::create,
         tokens::revoke,

@@ -85,6 +85,7 @@ fn table() -> Vec<Route> {
         route(get.clone(), "/nodes", User, nodes::list),
         route(get.clone(), "/nodes/{node}", User, nodes::one),
         route(get.clone(), "/nodes/{node}/explain", User, nodes::explain),
+        route(get.clone(), "/nodes/{node}/console", User, consoles::recorded),
         route(get.clone(), "/environments", User, environments::list),
         route(post.clone(), "/environments", User, environments::record),
         route(delete.clone(), "/environments/{user}/{name}", User, environments::remove),

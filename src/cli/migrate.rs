@@ -89,7 +89,11 @@ impl MigrateArgs {
             return Ok(Origin::Dump(PathBuf::from(path)));
         }
         let set = std::env::var("MYSQL_PWD").ok().filter(|password| !password.is_empty());
-        let written = database.map(|database| database.passwd.expose().to_owned());
+        // The password of the site's own database is for that alone.
+        let meant = |url: &String| url::Url::parse(url).ok()?.host_str().map(str::to_owned);
+        let own =
+            |of: &&Database| given.is_none_or(|url| meant(url).is_some_and(|host| host == of.host));
+        let written = database.filter(own).map(|database| database.passwd.expose().to_owned());
         let password = Password { option_file: self.defaults_file.clone(), value: set.or(written) };
         let text = given.cloned().or_else(|| {
             let Database { host, name, login, .. } = database?;

@@ -5,11 +5,13 @@
 //! something have in common, `failure` how an error becomes a text and an exit code.
 
 mod check;
+mod console;
 mod control;
 mod deploy;
 mod env;
 mod explain;
 mod failure;
+mod info;
 mod links;
 mod logs;
 mod migrate;
@@ -106,11 +108,15 @@ enum Verb {
     Nodes(nodes::NodesArgs),
     /// Why a node is where it is, and what to do next.
     Explain(explain::ExplainArgs),
+    /// The console of a node, or what it printed while it was deployed.
+    Console(console::ConsoleArgs),
     /// Recorded environments: what can be installed.
     Env(env::EnvArgs),
     /// Show the steps of a deployment, as the configuration has them.
     Steps(steps::StepsArgs),
-    /// List deployments, reboots and power operations.
+    /// What the service is and offers.
+    Info(info::InfoArgs),
+    /// List deployments, reboots and power operations, or show where the nodes of one are.
     Operations(operations::OperationsArgs),
     /// Show the messages of an operation.
     Logs(logs::LogsArgs),
@@ -190,7 +196,9 @@ impl Kadence {
             Verb::Reboot(args) => args.run(&global.client()?).await,
             Verb::Power(args) => args.run(&global.client()?).await,
             Verb::Nodes(args) => args.run(&global.client()?).await,
+            Verb::Console(args) => args.run(&global.client()?).await,
             Verb::Env(args) => args.run(&global.client()?).await,
+            Verb::Info(args) => args.run(&global.client()?).await,
             Verb::Operations(args) => args.run(&global.client()?).await,
             Verb::Logs(args) => args.run(&global.client()?).await,
             Verb::Cancel(args) => args.run(&global.client()?).await,

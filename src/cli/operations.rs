@@ -1,20 +1,25 @@
 //! `kadence operations`: deployments, reboots and power operations.
 
-use super::{Failure, table::table};
+use super::{Failure, control::followed, table::table};
 use crate::{
     client::{Client, Printer},
-    types::{Kind, NodeLists, Poll},
+    types::{Kind, NodeLists, NodeStatus, Poll},
 };
 use clap::Args;
 use std::{
+    collections::BTreeMap,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
 
 /// Arguments of `operations`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kadence operations --json")]
+#[command(
+    after_help = "Example:\n  kadence operations --json\n  kadence operations D-6a1f7e52-0a4c-4c1e-9d5e-7f3a1f0b9c11"
+)]
 pub(super) struct OperationsArgs {
+    /// Id of one operation: where each of its nodes is, and why those failed that did.
+    wid: Option<String>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -22,6 +27,13 @@ pub(super) struct OperationsArgs {
 
 impl OperationsArgs {
     pub(super) async fn run(self, client: &Client) -> Result<ExitCode, Failure> {
+        if let Some(wid) = &self.wid {
+            let followed = followed(wid)?;
+            let path = format!("/{}/{wid}/state", followed.kind.path());
+            let state: BTreeMap<String, NodeStatus> = client.get(&path, &[]).await?;
+            Printer { json: self.json }.answer(&state, || places(&state))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let mut all: Vec<Poll> = Vec::new();
         for kind in [Kind::Deploy, Kind::Reboot, Kind::Power] {
             all.extend(client.get::<Vec<Poll>>(&format!("/{}", kind.path()), &[]).await?);
@@ -48,6 +60,17 @@ fn text(all: &[Poll]) -> String {
             state.into(),
             poll.nodes.as_ref().map(counts).unwrap_or_default(),
         ]);
+    }
+    table(&rows)
+}
+
+fn places(state: &BTreeMap<String, NodeStatus>) -> String {
+    let mut rows = vec![["NODE", "STATE", "STEP", "ERROR"].map(str::to_owned).to_vec()];
+    for (node, status) in state {
+        let step = [&status.macro_step, &status.micro].into_iter().flatten().cloned();
+        let step = step.collect::<Vec<_>>().join("/");
+        let error = status.error.clone().unwrap_or_default().replace('\n', " ");
+        rows.push(vec![node.clone(), status.state.clone(), step, error]);
     }
     table(&rows)
 }

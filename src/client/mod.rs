@@ -10,6 +10,7 @@
 //! * `export` – the file server that hands local files to the service
 //! * `print` – the only writer to the terminal
 
+mod attach;
 mod door;
 mod error;
 mod events;
@@ -21,6 +22,7 @@ mod print;
 mod progress;
 mod tracker;
 
+pub use attach::attach;
 pub use door::{Door, Proof};
 pub use error::ClientError;
 pub use events::Events;

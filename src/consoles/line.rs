@@ -1,6 +1,6 @@
 //! A console's port, and one client at a time joined to the site's command in a terminal.
 
-use super::Console;
+use super::{Console, recorder::Loan};
 use pty_process::{Command, Size};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -74,6 +74,10 @@ async fn refuse(mut stream: TcpStream) {
 /// Joins a client to the command until one of them leaves or the console is closed. An error
 /// is one of the command's start.
 async fn join(console: &Console, stream: TcpStream) -> io::Result<()> {
+    let loan = match &console.recorder {
+        Some(recorder) => recorder.lend(&console.node).await,
+        None => None,
+    };
     let (terminal, end) = pty_process::open().map_err(io::Error::other)?;
     terminal.resize(Size::new(24, 80)).map_err(io::Error::other)?;
     let command = Command::new("/bin/sh").arg("-c").arg(&console.command).kill_on_drop(true);
@@ -82,8 +86,8 @@ async fn join(console: &Console, stream: TcpStream) -> io::Result<()> {
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let (mut output, mut input) = terminal.into_split();
     let (mut from_client, mut to_client) = stream.into_split();
-    let typed = async { copy(&mut from_client, &mut input).await };
-    let shown = async { copy(&mut output, &mut to_client).await };
+    let typed = async { copy(&mut from_client, &mut input, None).await };
+    let shown = async { copy(&mut output, &mut to_client, loan.as_ref()).await };
     let closed = tokio::select! {
         () = typed => false,
         () = shown => false,
@@ -107,10 +111,18 @@ async fn join(console: &Console, stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies until one end is closed; a terminal whose command has ended is one.
-async fn copy(from: &mut (impl AsyncReadExt + Unpin), to: &mut (impl AsyncWriteExt + Unpin)) {
+/// Copies until one end is closed; a terminal whose command has ended is one. What is recorded
+/// hears it as well.
+async fn copy(
+    from: &mut (impl AsyncReadExt + Unpin),
+    to: &mut (impl AsyncWriteExt + Unpin),
+    loan: Option<&Loan>,
+) {
     let mut buffer = [0; 4096];
     while let Ok(many @ 1..) = from.read(&mut buffer).await {
+        if let Some(loan) = loan {
+            loan.heard(&buffer[..many]);
+        }
         if to.write_all(&buffer[..many]).await.is_err() {
             return;
         }

@@ -2,9 +2,12 @@
 //!
 //! A console is a port on which the address that asked for it, and nobody else, is joined to the
 //! site's console command for the node: one connection at a time. `line` is such a connection.
-//! Consoles end with the service.
+//! Consoles end with the service. `recorder` keeps what nodes print while they are deployed.
 
 mod line;
+mod recorder;
+
+pub use recorder::{Ear, Kept, Recorder, Shelf};
 
 use crate::{
     operations::{Viewer, rights},
@@ -50,6 +53,7 @@ pub struct Consoles {
     bind: IpAddr,
     /// The name under which clients reach it.
     host: String,
+    recorder: Option<Arc<Recorder>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -62,6 +66,7 @@ pub(crate) struct Console {
     uri: String,
     from: IpAddr,
     command: String,
+    recorder: Option<Arc<Recorder>>,
     begun: Instant,
     attached: AtomicBool,
     failed: Mutex<Option<String>>,
@@ -70,10 +75,11 @@ pub(crate) struct Console {
 }
 
 impl Consoles {
-    /// None yet; their ports will be at `bind`, which clients know as `host`.
-    pub fn new(bind: IpAddr, host: String) -> Self {
+    /// None yet; their ports will be at `bind`, which clients know as `host`. Nodes that `recorder`
+    /// records are left to whoever attaches to them.
+    pub fn new(bind: IpAddr, host: String, recorder: Option<Arc<Recorder>>) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { table: Mutex::default(), bind, host, tasks, stop }
+        Self { table: Mutex::default(), bind, host, recorder, tasks, stop }
     }
 
     /// Opens a console; the answer for old clients.
@@ -97,6 +103,7 @@ impl Consoles {
             uri: format!("tcp://{}:{port}", self.host),
             from: from.to_canonical(),
             command,
+            recorder: self.recorder.clone(),
             begun: Instant::now(),
             attached: AtomicBool::new(false),
             failed: Mutex::default(),

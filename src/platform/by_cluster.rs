@@ -1,9 +1,9 @@
 //! Ports of several platforms as one: each node is reached through those of its cluster.
 
 use super::{
-    BootChoice, BootProfiles, Command, Level, Output, Ports, Power, PowerAction, PowerError,
-    PowerState, Presence, ProfileError, Progress, Reach, Shell, ShellError, Sighting, Transfer,
-    TransferError, TransferJob, Variables, real::presence::PresenceHub,
+    BootChoice, BootProfiles, Command, Console, Level, Listener, Output, Ports, Power, PowerAction,
+    PowerError, PowerState, Presence, ProfileError, Progress, Reach, Shell, ShellError, Sighting,
+    Transfer, TransferError, TransferJob, Variables, real::presence::PresenceHub,
 };
 use crate::nodes::Node;
 use std::{
@@ -39,6 +39,7 @@ pub fn by_cluster(
         shell: all.clone(),
         transfer: all.clone(),
         presence: all.clone(),
+        console: all.clone(),
         server: Arc::clone(&all.other.server),
         profiles: all,
     }
@@ -61,6 +62,13 @@ impl ByCluster {
         groups
             .into_iter()
             .map(|(cluster, nodes)| (self.clusters.get(cluster).unwrap_or(&self.other), nodes))
+    }
+}
+
+#[async_trait::async_trait]
+impl Console for ByCluster {
+    async fn listen(&self, node: &Node) -> std::io::Result<Option<Box<dyn Listener>>> {
+        self.of(node).console.listen(node).await
     }
 }
 

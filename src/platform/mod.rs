@@ -11,10 +11,12 @@
 //! | [`Transfer`] | one file to many nodes, streamed into a command on each |
 //! | [`Presence`] | is a port open; what was last seen of a node |
 //! | [`BootProfiles`] | what a node boots next |
+//! | [`Console`] | what a node prints on its console |
 //! | [`ServerShell`] | a command of the site's own, on the server |
 
 pub mod boot_id;
 mod by_cluster;
+mod console;
 mod errand;
 mod power;
 mod presence;
@@ -27,6 +29,7 @@ pub mod sim;
 mod transfer;
 
 pub use by_cluster::by_cluster;
+pub use console::{Console, Listener};
 pub use errand::{DiskId, DiskTicket, Errand, Unpacking, Variables};
 pub use power::{Level, Power, PowerAction, PowerError, PowerState};
 pub use presence::{Presence, Reach, Sighting, Witness};
@@ -48,6 +51,8 @@ pub struct Ports {
     pub presence: std::sync::Arc<dyn Presence>,
     /// Boot profiles.
     pub profiles: std::sync::Arc<dyn BootProfiles>,
+    /// Consoles.
+    pub console: std::sync::Arc<dyn Console>,
     /// Commands of the site on the server.
     pub server: std::sync::Arc<dyn ServerShell>,
 }

@@ -22,7 +22,7 @@ mod workshop;
 use crate::{
     access::{self, Access},
     api::{self, Api},
-    consoles::Consoles,
+    consoles::{Consoles, Ear, Recorder, Shelf},
     operations::{Means, Operations, Premises, Stream},
     platform::Ports,
     steps::{Turns, Windows},
@@ -96,6 +96,8 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     // Before the boot servers: nodes that ask them get what they were to boot when the
     // service was stopped.
     let operations = Operations::open(means(&site, ports, state)?).await?;
+    // Before anything goes on: it hears what happens.
+    let recorder = recorder(&site.config, &operations);
     let (table, hub) = (Arc::clone(&workshop.table), Arc::clone(&workshop.hub));
     let mut boot = BootServers::start(&site, &profiles, table, hub, &stop)?;
     operations.go_on();
@@ -107,35 +109,56 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let (reloader, reload) = Reloader::new(dir, &operations, workshop, boot.guests())?;
     let mut reloading = JoinSet::new();
     reloading.spawn(reloader.serve(stop.clone()));
+    let recorder = recorder.map(|(recorder, ear)| {
+        reloading.spawn(Arc::clone(&recorder).serve(ear, stop.clone()));
+        recorder
+    });
     tracing::info!(%address, nodes = site.inventory.all().len(), "the service is ready");
     tell_manager(&sd_notify::NotifyState::Ready);
-    let consoles = Consoles::new(address.ip(), access::own_name(&site.config));
-    let api = Arc::new(Api { operations: operations.clone(), reload, access, consoles });
+    let name = access::own_name(&site.config);
+    let consoles = Consoles::new(address.ip(), name, recorder.clone());
+    let api = Arc::new(Api { operations: operations.clone(), reload, access, consoles, recorder });
     let kept = Arc::clone(&api);
-    let ended = {
-        let serving = api::serve(listener, tls, api, stop.clone());
-        let cleaning = clean(&operations);
-        let signal = wait_for_signal();
-        tokio::pin!(serving, cleaning);
-        tokio::select! {
-            ended = &mut serving => ended.map_err(Into::into),
-            never = &mut cleaning => match never {},
-            ended = boot.failed() => Err(ended),
-            signal = signal => {
-                tracing::info!(signal = signal?, "stopping");
-                tell_manager(&sd_notify::NotifyState::Stopping);
-                // Running operations first: their clients may still ask how they stand, and whoever
-                // comes with something new is told to come back.
-                let (ended, ()) = tokio::join!(serving.as_mut(), end(&operations, at_stop, &stop));
-                ended.map_err(Into::into)
-            }
-        }
-    };
+    let serving = api::serve(listener, tls, api, stop.clone());
+    let ended = serve(serving, &operations, &mut boot, at_stop, &stop).await;
     stop.cancel();
     kept.consoles.stop().await;
     boot.stopped().await;
     while reloading.join_next().await.is_some() {}
     ended.map(|()| served)
+}
+
+/// Serves until it is told to stop, or something has failed.
+async fn serve<E: Into<anyhow::Error>>(
+    serving: impl Future<Output = Result<(), E>>,
+    operations: &Operations,
+    boot: &mut BootServers,
+    at_stop: AtStop,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let (cleaning, signal) = (clean(operations), wait_for_signal());
+    tokio::pin!(serving, cleaning);
+    tokio::select! {
+        ended = &mut serving => ended.map_err(Into::into),
+        never = &mut cleaning => match never {},
+        ended = boot.failed() => Err(ended),
+        signal = signal => {
+            tracing::info!(signal = signal?, "stopping");
+            tell_manager(&sd_notify::NotifyState::Stopping);
+            // Running operations first: their clients may still ask how they stand, and whoever
+            // comes with something new is told to come back.
+            let (ended, ()) = tokio::join!(serving.as_mut(), end(operations, at_stop, stop));
+            ended.map_err(Into::into)
+        }
+    }
+}
+
+/// Records the consoles of nodes, unless the configuration says that it is not to be.
+fn recorder(config: &Config, operations: &Operations) -> Option<(Arc<Recorder>, Ear)> {
+    let settings = &config.server.consoles;
+    let directory = config.server.state_dir.join("consoles");
+    let shelf = Shelf::new(&directory, settings.size.bytes(), settings.keep as usize);
+    settings.record.then(|| Recorder::new(shelf, operations))
 }
 
 /// Forgets old operations, again and again.

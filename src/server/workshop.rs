@@ -8,6 +8,7 @@ use crate::{
         real::{
             called::Called,
             command::CommandShell,
+            console::CommandConsole,
             power::{RealPower, SETTLE},
             presence::PresenceHub,
             ssh::{Ssh, SshOptions},
@@ -102,6 +103,7 @@ fn real(
         shell,
         presence: hub,
         profiles,
+        console: Arc::new(CommandConsole::new(&site.config)),
         server: Arc::new(Here),
     })
 }

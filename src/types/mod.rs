@@ -6,6 +6,7 @@
 //! marked.
 
 mod advice;
+mod console;
 mod event;
 mod explanation;
 mod operation;
@@ -14,6 +15,7 @@ mod reloaded;
 mod request;
 
 pub use advice::{Advice, Class, advice};
+pub use console::ConsoleLog;
 pub use event::{Event, EventBody};
 pub use explanation::{Explanation, OperationOfNode, Seen, SeenRequest};
 pub use operation::{

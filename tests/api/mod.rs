@@ -28,6 +28,7 @@ mod others;
 mod power;
 mod reboot;
 mod recorded;
+mod recordings;
 mod reload;
 mod restart;
 mod retry;

@@ -38,6 +38,11 @@ async fn a_service_deploys_reboots_and_switches_machines_that_do_not_exist() {
         assert!(logs.contains(step), "{step}: {logs}");
     }
 
+    // What a machine that does not exist says is recorded as well.
+    let said = anna.get("/nodes/node-7.lab.test/console").await.ok().json();
+    let text = said["text"].as_str().unwrap();
+    assert!(text.contains("Linux of the deployment system") && said["wid"] == deployment, "{said}");
+
     let body = json!({"nodes": ["node-[1-3]"], "kind": "simple"});
     let reboot = wid(&anna.post("/reboot/", &body).await);
     let poll = anna.done(&format!("/reboot/{reboot}")).await;

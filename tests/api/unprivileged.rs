@@ -100,7 +100,9 @@ fn low_ports_are_served_without_root() {
     command.env("NOTIFY_SOCKET", site.path("notify")).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let mut before = Vec::new();
-    for line in BufReader::new(running.0.stderr.take().unwrap()).lines() {
+    // Kept until the end: who logs into a pipe that nobody reads fails.
+    let mut lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
+    for line in lines.by_ref() {
         let line = line.unwrap();
         let ready = line.contains("service is ready");
         before.push(line);
@@ -127,7 +129,8 @@ fn low_ports_are_served_without_root() {
     assert!(running.fetched(&format!("http://127.0.0.1:{}/version", site.port)).contains("test"));
     let pid = rustix::process::Pid::from_child(&running.0);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert!(running.0.wait().unwrap().success());
+    let log: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(running.0.wait().unwrap().success(), "{log:#?}");
     let length = told.recv(&mut buffer).unwrap();
     assert_eq!(String::from_utf8_lossy(&buffer[..length]).trim(), "STOPPING=1");
 }

@@ -55,6 +55,8 @@ section! {
         netboot: Netboot => optional().fixed(),
         /// Our own broadcast of images.
         relay: Relay => optional(),
+        /// What nodes print on their consoles.
+        consoles: Consoles => optional(),
         /// The stream of events.
         events: Events => optional(),
     }
@@ -204,6 +206,18 @@ section! {
         end_of_reboot: Option<String> => default("''").check(Check::Command),
         /// After a power operation.
         end_of_power: Option<String> => default("''").check(Check::Command),
+    }
+}
+
+section! {
+    /// What nodes print on their consoles while they are deployed.
+    pub struct Consoles {
+        /// Record it, in `state_dir`: `kadence console --log NODE` shows it.
+        record: bool => default("true").fixed(),
+        /// Largest recording; of a longer one the older half is left out.
+        size: Mebibytes => default("1").check(Check::Range(1, 1024)).fixed(),
+        /// Recordings that are kept of each node.
+        keep: u32 => default("3").check(Check::Range(1, 1000)).fixed(),
     }
 }
 

@@ -15,11 +15,12 @@
 //! | `machine` | one machine: a state machine without a clock |
 //! | `loader` | boot loaders, which read the real profiles |
 //! | `disk`, `net` | what a machine boots from |
-//! | `power`, `shell`, `transfer`, `sight` | the ports |
+//! | `power`, `shell`, `transfer`, `sight`, `console` | the ports |
 //! | `faults`, `settings`, `dice` | what goes wrong, how long things take, chance |
 //! | `audit` | what was done to each node, and what must never happen |
 
 mod audit;
+mod console;
 mod dice;
 mod disk;
 mod faults;

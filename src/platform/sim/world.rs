@@ -2,6 +2,7 @@
 
 use super::{
     audit::{Audit, Bounds},
+    console::SimConsole,
     dice::Dice,
     disk::Image,
     faults::{FaultKind, Faults},
@@ -191,6 +192,7 @@ impl World {
             transfer: Arc::new(SimTransfer::new(self)),
             presence: Arc::new(SimPresence::new(self, hub)),
             profiles: Arc::new(SimProfiles::new(self, profiles)),
+            console: Arc::new(SimConsole(Arc::clone(self))),
             server: Arc::new(Here),
         }
     }
@@ -255,6 +257,16 @@ impl World {
     pub fn console(&self, node: &str) -> Vec<String> {
         let lines = |touch: Touch<'_>| touch.machine.console().map(str::to_owned).collect();
         self.touch(node, lines).unwrap_or_default()
+    }
+
+    /// How many lines a node has printed on its console, and those of the last ones that came
+    /// after `heard` of them.
+    pub(super) fn said(&self, node: &str, heard: u64) -> (u64, Vec<String>) {
+        let look = |touch: Touch<'_>| {
+            let (said, lines) = touch.machine.said(heard);
+            (said, lines.map(str::to_owned).collect())
+        };
+        self.touch(node, look).unwrap_or_default()
     }
 
     /// Time since the world began.

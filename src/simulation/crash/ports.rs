@@ -102,6 +102,7 @@ pub(super) fn cut(
         shell: all.clone(),
         transfer: all.clone(),
         presence: all.clone(),
+        console: Arc::clone(&all.inner.console),
         server: Arc::clone(&all.inner.server),
         profiles: all,
     }

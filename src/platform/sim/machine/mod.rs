@@ -66,6 +66,8 @@ pub(super) struct Machine {
     unwanted: BTreeSet<u64>,
     serial: u64,
     console: VecDeque<String>,
+    /// Lines that it has printed.
+    said: u64,
 }
 
 /// What is around a machine when it is advanced.
@@ -196,6 +198,7 @@ impl Machine {
             unwanted: BTreeSet::new(),
             serial: 0,
             console: VecDeque::new(),
+            said: 0,
         }
     }
 
@@ -332,7 +335,14 @@ impl Machine {
         self.console.iter().map(String::as_str)
     }
 
+    /// How many lines it has printed, and the last ones that came after `heard` of them.
+    pub(super) fn said(&self, heard: u64) -> (u64, impl Iterator<Item = &str>) {
+        let new = usize::try_from(self.said.saturating_sub(heard)).unwrap_or(usize::MAX);
+        (self.said, self.console().skip(self.console.len().saturating_sub(new)))
+    }
+
     fn say(&mut self, at: Moment, text: &str) {
+        self.said += 1;
         if self.console.len() == CONSOLE {
             self.console.pop_front();
         }
