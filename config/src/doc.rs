@@ -127,7 +127,7 @@ fn describe(file: &'static str, path: &str, key: &Key, effect: &str, reload: boo
     };
     let effect = match key.spec.effect {
         Effect::Now => effect.to_owned(),
-        Effect::Later => "not yet in effect".to_owned(),
+        Effect::Without(why) => format!("without effect: {why}"),
         Effect::Replaced(by) => format!("replaced by {by}"),
     };
     KeyDoc {

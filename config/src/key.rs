@@ -36,8 +36,8 @@ pub(crate) enum Need {
 pub(crate) enum Effect {
     /// It works.
     Now,
-    /// It is known and checked; the feature behind it comes later.
-    Later,
+    /// It is known and checked, and changes nothing: why.
+    Without(&'static str),
     /// It is known and checked; what it meant is done by something else.
     Replaced(&'static str),
 }
@@ -111,9 +111,9 @@ impl Spec {
         self
     }
 
-    /// The feature comes later.
-    pub(crate) const fn later(mut self) -> Self {
-        self.effect = Effect::Later;
+    /// It changes nothing, for the reason `why`.
+    pub(crate) const fn without(mut self, why: &'static str) -> Self {
+        self.effect = Effect::Without(why);
         self
     }
 

@@ -28,7 +28,7 @@ pub use connector::{Agent, Connector, HostKeys, SshConnector, SshLogin};
 pub use doc::{KeyDoc, documentation, explain};
 pub use expression::{BadExpression, Expression};
 pub use load::{Loaded, LoadedClient, load, load_client};
-pub use mistake::{Mistake, Mistakes, Notice, Place};
+pub use mistake::{Class, Mistake, Mistakes, Notice, Place};
 pub use model::{
     Bmc, BmcDriver, Client, Cluster, Config, Firmware, Node, Platform, Secret, Server, Timeout,
 };

@@ -165,9 +165,36 @@ pub(crate) fn in_order<T>(items: &mut [T], place: fn(&T) -> (&Place, &str)) {
 
 impl std::error::Error for Mistakes {}
 
-/// Something worth saying that stops nothing: an unknown key, a key not yet in effect.
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A key that there is not.
+    Unknown,
+    /// A key that changes nothing.
+    WithoutEffect,
+    /// A key of which something else does the work.
+    Replaced,
+    /// How something that has its effect is understood.
+    Note,
+}
+
+impl Class {
+    /// In a word, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::WithoutEffect => "without effect",
+            Self::Replaced => "replaced",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Something worth saying that stops nothing: an unknown key, a key without effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
+    /// What it is about.
+    pub class: Class,
     /// Where.
     pub place: Place,
     /// The key, as a path from the root of its file.

@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::key::{Effect, Key, Need, Shape};
-use crate::mistake::{Mistake, Notice, Place};
+use crate::mistake::{Class, Mistake, Notice, Place};
 use crate::tree::{Data, Located};
 use std::{collections::BTreeMap, path::Path};
 
@@ -52,7 +52,11 @@ impl<'a> Reader<'a> {
 
     /// Records something that stops nothing.
     pub(crate) fn notice(&mut self, place: Place, key: &str, text: impl Into<String>) {
-        self.notices.push(Notice { place, key: key.to_owned(), text: text.into() });
+        self.notice_of(Class::Note, place, key, text);
+    }
+
+    fn notice_of(&mut self, class: Class, place: Place, key: &str, text: impl Into<String>) {
+        self.notices.push(Notice { class, place, key: key.to_owned(), text: text.into() });
     }
 
     /// Checks that a value is a section, and reports keys that it does not have.
@@ -65,7 +69,8 @@ impl<'a> Reader<'a> {
                     let names = keys.iter().map(|key| key.name);
                     let hint = nearest(&entry.key, names)
                         .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
-                    self.notice(
+                    self.notice_of(
+                        Class::Unknown,
                         at.source.place(entry.span),
                         &entry.value.path,
                         format!("unknown key, ignored{hint}"),
@@ -143,13 +148,13 @@ impl<'a> Reader<'a> {
 
     /// Says that a written key has no effect yet; what is below it need not say so again.
     fn tell_effect(&mut self, value: &Located, key: &Key) -> bool {
-        let text = match key.spec.effect {
+        let (class, text) = match key.spec.effect {
             Effect::Now => return false,
-            Effect::Later => "not yet in effect".to_owned(),
-            Effect::Replaced(by) => format!("has no effect: replaced by {by}"),
+            Effect::Without(why) => (Class::WithoutEffect, format!("without effect: {why}")),
+            Effect::Replaced(by) => (Class::Replaced, format!("has no effect: replaced by {by}")),
         };
         if self.quiet == 0 {
-            self.notice(value.place(), &value.path, text);
+            self.notice_of(class, value.place(), &value.path, text);
         }
         true
     }

@@ -3,7 +3,7 @@
 use super::{ConfigDir, Failure, table::lines};
 use crate::client::{Printer, tell, write_out};
 use clap::Args;
-use config::{KeyDoc, Loaded, Mistakes, Place};
+use config::{Class, KeyDoc, Loaded, Mistakes, Place};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigDir,
-    /// Notices (unknown keys, keys without effect) count as mistakes.
+    /// Keys that are unknown, without effect or replaced count as mistakes.
     #[arg(long)]
     strict: bool,
     /// Print one JSON document.
@@ -33,7 +33,8 @@ impl CheckArgs {
             return explain(key, printer);
         }
         let loaded = config::load(&self.config.config_dir);
-        let well = loaded.as_ref().is_ok_and(|loaded| !self.strict || loaded.notices.is_empty());
+        let classed = |loaded: &Loaded| loaded.notices.iter().any(|one| one.class != Class::Note);
+        let well = loaded.as_ref().is_ok_and(|loaded| !self.strict || !classed(loaded));
         if self.json {
             printer.document(&document(&loaded, well))?;
         } else {
@@ -72,6 +73,7 @@ fn document(loaded: &Result<Loaded, Mistakes>, well: bool) -> Value {
     };
     let notice = |one: &config::Notice| {
         let mut value = at(&one.place, &one.key);
+        value["class"] = json!(one.class.word());
         value["text"] = json!(one.text);
         value
     };

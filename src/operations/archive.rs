@@ -3,6 +3,7 @@
 use super::{
     Inner,
     create::Installed,
+    hook,
     journal::unix_time,
     log::{Line, Log, seconds, whole},
     operation::{Operation, Parts},
@@ -75,6 +76,7 @@ pub(super) async fn give_up(
     let text = format!("The service was stopped, and this operation cannot go on: {why}");
     operation.log.add(0, None, SetId(-1), &text);
     operation.log.written(usize::MAX);
+    hook::intend(&operation);
     operation.end(Some(broken_off()));
     operation.close();
     store.commit(end_change(store, &operation, None).await?).await?;
@@ -143,6 +145,13 @@ async fn end_change(
         change = change.put_node(node(operation, name, state, carries));
     }
     Ok(change)
+}
+
+/// Writes down that the hook of an operation has run. One that was forgotten meanwhile stays so.
+pub(super) async fn hook_done(store: &dyn Store, wid: &str) -> Result<(), Problem> {
+    let Some(mut stored) = store.operation(wid).await? else { return Ok(()) };
+    stored.result["hook_due"] = false.into();
+    Ok(store.commit(Change::new().put_operation(stored)).await?)
 }
 
 /// Forgets an operation that has ended.

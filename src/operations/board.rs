@@ -37,6 +37,8 @@ pub(crate) struct Place {
     /// Its way through the macro-steps.
     pub(crate) columns: [Column; POSITIONS],
     since: Option<Instant>,
+    /// When something was last heard of it.
+    heard: Option<Instant>,
     /// When the step fails on it, or the macro-step does.
     until: Option<Instant>,
     /// When the macro-step fails on it.
@@ -49,6 +51,11 @@ impl Place {
         let since = self.since.map_or(Duration::ZERO, |since| since.elapsed());
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         (since, left)
+    }
+
+    /// Whether nothing was heard of it for so long, and it does not wait at a breakpoint.
+    pub(crate) fn is_quiet(&self, timer: Duration) -> bool {
+        !self.paused && self.heard.is_none_or(|heard| heard.elapsed() >= timer)
     }
 
     /// Whether it waits at a breakpoint.
@@ -73,7 +80,8 @@ pub(crate) struct Column {
 impl Board {
     /// Nobody has begun.
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { nodes: vec![Place::default(); nodes] }
+        let place = Place { heard: Some(Instant::now()), ..Place::default() };
+        Self { nodes: vec![place; nodes] }
     }
 
     /// One node.
@@ -83,7 +91,9 @@ impl Board {
 
     /// One node, to be changed.
     pub(crate) fn place_mut(&mut self, id: NodeId) -> &mut Place {
-        &mut self.nodes[id.index()]
+        let place = &mut self.nodes[id.index()];
+        place.heard = Some(Instant::now());
+        place
     }
 
     /// All nodes with their ids.

@@ -67,7 +67,9 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     if common.dry_run {
         return Ok(None);
     }
-    let (reservation, free, busy) = inner.reservations.take(&wid, nodes.clone(), common.force);
+    let quiet = inner.quiet(site.config.server.rights.purge_deployment_timer);
+    let given_up = |node: &Node| common.force || quiet.contains(&node.name);
+    let (reservation, free, busy) = inner.reservations.take_over(&wid, nodes.clone(), given_up);
     if free.is_empty() {
         return Err(all_busy(&busy));
     }
@@ -192,6 +194,7 @@ fn record(
         lines: Vec::new(),
         footprint: footprint(config, &asked.request, nodes),
         hook: asked.request.common().hook,
+        hook_due: false,
     }
 }
 

@@ -37,15 +37,17 @@ pub struct Told {
 
 impl Default for Stream {
     fn default() -> Self {
-        Self {
-            sender: broadcast::channel(BACKLOG).0,
-            next: Arc::default(),
-            metrics: Arc::default(),
-        }
+        Self::keeping(BACKLOG)
     }
 }
 
 impl Stream {
+    /// Where so many events are kept for a listener that is slow.
+    pub fn keeping(events: usize) -> Self {
+        let sender = broadcast::channel(events.max(1)).0;
+        Self { sender, next: Arc::default(), metrics: Arc::default() }
+    }
+
     /// Everything from now on. A listener that falls behind loses the oldest events.
     pub fn listen(&self) -> broadcast::Receiver<Told> {
         self.sender.subscribe()

@@ -38,6 +38,7 @@ mod outline;
 mod part;
 mod plans;
 mod premises;
+mod quiet;
 mod record;
 mod reservation;
 mod resume;

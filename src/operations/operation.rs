@@ -1,6 +1,7 @@
 //! One operation, while it runs and after it has ended.
 
 use super::{
+    hook::Hook,
     log::{Line, Log, Reader, seconds, whole},
     record::{Footprint, Record},
     watch::Watch,
@@ -54,8 +55,8 @@ pub(crate) struct Operation {
     pub(crate) clusters: Vec<String>,
     /// What it makes of the states of its nodes.
     pub(crate) footprint: Option<Footprint>,
-    /// Whether the site's hook is run at its end.
-    pub(crate) hook: bool,
+    /// The site's hook at its end.
+    pub(crate) hook: Hook,
     /// Its messages.
     pub(crate) log: Arc<Log>,
     /// What commands printed, when it was asked for.
@@ -104,7 +105,7 @@ impl Operation {
             nodes: record.nodes,
             clusters: record.clusters,
             footprint: record.footprint,
-            hook: record.hook,
+            hook: Hook::new(record.hook, record.hook_due),
             log,
             debug,
             watches,
@@ -131,7 +132,8 @@ impl Operation {
             state: inner.state.clone(),
             error: inner.error.clone(),
             footprint: self.footprint,
-            hook: self.hook,
+            hook: self.hook.asked,
+            hook_due: self.hook.is_due(),
             lines: self.log.since(0, u8::MAX, None).0,
         }
     }

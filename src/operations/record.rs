@@ -38,6 +38,9 @@ pub(crate) struct Record {
     /// Whether the site's hook is run at its end.
     #[serde(default)]
     pub(crate) hook: bool,
+    /// Whether that is still to be done.
+    #[serde(default)]
+    pub(crate) hook_due: bool,
 }
 
 /// States of a node during an operation and at its end.

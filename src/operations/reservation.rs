@@ -27,9 +27,19 @@ impl Reservations {
         nodes: Vec<Arc<Node>>,
         force: bool,
     ) -> (Reservation, Vec<Arc<Node>>, Vec<Arc<Node>>) {
+        self.take_over(wid, nodes, |_| force)
+    }
+
+    /// The same, where `given_up` tells of those that are busy whether they are taken over.
+    pub(crate) fn take_over(
+        &self,
+        wid: &str,
+        nodes: Vec<Arc<Node>>,
+        given_up: impl Fn(&Node) -> bool,
+    ) -> (Reservation, Vec<Arc<Node>>, Vec<Arc<Node>>) {
         let mut table = self.table();
         let (free, busy): (Vec<_>, Vec<_>) =
-            nodes.into_iter().partition(|node| force || !table.contains_key(&node.name));
+            nodes.into_iter().partition(|node| !table.contains_key(&node.name) || given_up(node));
         let names: Vec<String> = free.iter().map(|node| node.name.clone()).collect();
         table.extend(names.iter().map(|name| (name.clone(), wid.to_owned())));
         let reservation = Reservation { table: self.clone(), wid: wid.to_owned(), nodes: names };

@@ -7,6 +7,7 @@ use super::{
     Inner, archive,
     archive::Unfinished,
     create::{Assembled, Draft},
+    hook,
     journal::{self, Entry},
     operation::Operation,
     part::Part,
@@ -73,6 +74,7 @@ async fn as_it_was_left(inner: &Arc<Inner>, mut one: Unfinished) -> Arc<Operatio
 /// Begins what was taken up, and tidies the cache when all have their files: nobody refers to
 /// those that are left.
 pub(super) fn go_on(inner: &Arc<Inner>) {
+    hook::catch_up(inner);
     let waiting = mem::take(&mut *inner.waiting.lock().unwrap_or_else(PoisonError::into_inner));
     let mut grabbed = Vec::new();
     for (operation, mut job) in waiting {

@@ -141,6 +141,7 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
         }
     };
     let broken_off = inner.abort.is_cancelled() && !operation.with(Status::Ko).is_empty();
+    hook::intend(operation);
     operation.end(if broken_off { Some(archive::broken_off()) } else { error });
     if !write_end(inner, operation).await {
         return operation.close();
@@ -151,7 +152,7 @@ pub(super) async fn run(inner: &Arc<Inner>, operation: &Arc<Operation>, job: Job
     operation.close();
     feed.tell("", SetId(-1), EventBody::Ended { ok, ko });
     logfiles::rows(server, operation).await;
-    hook::run(&server.hooks, operation).await;
+    hook::run(inner, operation).await;
 }
 
 /// Writes the end of an operation down. While the disk does not let us, the operation keeps its

@@ -3,6 +3,7 @@
 use super::around::Around;
 use crate::{
     environments::{Archive, Compression},
+    platform::{SiteCommand, Torrent},
     steps::{KexecSettings, Settings, Target},
 };
 use config::{
@@ -71,6 +72,12 @@ fn systems(config: &Config, cluster: &Cluster, around: &Around) -> Settings {
         startup_script: boot.startup_script.clone(),
         drivers: deploy.drivers.0.clone(),
         store_first: !cluster.localops.broadcastenv.decompress,
+        broadcast: SiteCommand {
+            command: cluster.localops.broadcastenv.cmd.clone().unwrap_or_default(),
+            connector: config.server.external.connector_text(),
+            by_address: cluster.hooks.use_ip_to_deploy,
+        },
+        torrent: torrent(config),
         variables: cluster.custom_variables.clone(),
         deploy_files: [&deploy.vmlinuz, &deploy.initrd].map(|file| below(file)),
         nfsroot_kernel: boot.kernels.nfsroot.vmlinuz.clone().unwrap_or_default(),
@@ -84,6 +91,15 @@ fn systems(config: &Config, cluster: &Cluster, around: &Around) -> Settings {
         prod_partition: Target::partition_of(&partitioning.block_device, prod),
         ..Settings::default()
     }
+}
+
+fn torrent(config: &Config) -> Option<Torrent> {
+    let torrent = config.server.external.bittorrent.as_ref()?;
+    Some(Torrent {
+        tracker: torrent.tracker_ip,
+        limit: torrent.download_timeout,
+        directory: config.server.environments.deployment.rambin_dir.display().to_string(),
+    })
 }
 
 fn archive(install: &Install) -> Archive {

@@ -357,6 +357,8 @@ impl Journalist for Watch {
     }
 
     fn progress(&self, node: NodeId, written: u64, total: u64) {
+        // It is heard of.
+        let _ = self.board().place_mut(node);
         let body = EventBody::Progress { node: self.name(node), written, total };
         self.tell(SetId(self.set.load(Ordering::Relaxed)), body);
     }

@@ -16,8 +16,10 @@
 
 pub mod boot_id;
 mod by_cluster;
+mod carrier;
 mod console;
 mod errand;
+pub(crate) mod fill;
 mod power;
 mod presence;
 mod profiles;
@@ -29,6 +31,7 @@ pub mod sim;
 mod transfer;
 
 pub use by_cluster::by_cluster;
+pub use carrier::{Carrier, SiteCommand, Torrent};
 pub use console::{Console, Listener};
 pub use errand::{DiskId, DiskTicket, Errand, Unpacking, Variables};
 pub use power::{Level, Power, PowerAction, PowerError, PowerState};

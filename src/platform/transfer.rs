@@ -1,6 +1,6 @@
 //! The transfer port.
 
-use super::Errand;
+use super::{Carrier, Errand};
 use crate::nodes::Node;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,6 +13,8 @@ pub struct TransferJob {
     pub receivers: Vec<Receiver>,
     /// The whole transfer ends within this time.
     pub deadline: Duration,
+    /// What carries it.
+    pub by: Carrier,
 }
 
 /// A node that takes a file.

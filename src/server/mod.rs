@@ -265,7 +265,7 @@ fn means(site: &Arc<site::Full>, ports: Ports, state: state::State) -> anyhow::R
         damage: state.damage,
         depot: Arc::new(cache),
         windows: Arc::new(windows),
-        stream: Stream::default(),
+        stream: Stream::keeping(server.events.backlog as usize),
     })
 }
 

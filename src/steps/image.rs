@@ -1,14 +1,14 @@
 //! The image: broadcast, and what it must hold.
 
 use super::{
-    Run, Target, again,
+    By, Run, Target, again,
     disk::{everywhere, no_target},
     gather::each,
     remote, ticket,
 };
 use crate::{
     environments::{Compression, ImageKind},
-    platform::{Errand, Input, Progress, Receiver, TransferJob, Unpacking},
+    platform::{Carrier, Errand, Input, Progress, Receiver, Torrent, TransferJob, Unpacking},
 };
 use automata::{Context, Failures, NodeId, NodeSet, Outcome, Reason};
 use futures_util::future::join_all;
@@ -16,8 +16,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Sends the image to all nodes at once, straight into the program that unpacks it.
-pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
+pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context, by: By) -> Outcome {
     let Some(target) = &run.target else { return no_target(nodes) };
+    let by = match carrier(run, target, by) {
+        Ok(by) => by,
+        Err(why) => return Outcome::ko(nodes, why),
+    };
     let began = Instant::now();
     let receive = receive(run, target);
     let tickets = nodes.iter().map(|id| {
@@ -41,7 +45,8 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     // Those of one switch are beside each other, and of one rack.
     line.sort_by(|(_, one), (_, other)| one.node.way().cmp(&other.node.way()));
     let (ids, receivers): (Vec<_>, Vec<_>) = line.into_iter().unzip();
-    let job = TransferJob { file: run.files().image, receivers, deadline: remote::time_left(cx) };
+    let (file, deadline) = (run.files().image, remote::time_left(cx));
+    let job = TransferJob { file, receivers, deadline, by };
     let progress = |at: Progress| run.journalist.progress(ids[at.node], at.written, at.total);
     let mut results = run.ports.transfer.broadcast(&job, &progress).await;
     for id in &ids {
@@ -58,10 +63,35 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     Outcome::all_but(nodes, failed)
 }
 
+/// What carries the image.
+fn carrier(run: &Run, target: &Target, by: By) -> Result<Carrier, &'static str> {
+    match by {
+        By::Relay => Ok(Carrier::Relay),
+        By::Site if run.settings.broadcast.command.trim().is_empty() => Err(
+            "there is no command for the broadcast: set localops/broadcastenv/cmd of the cluster, or \
+             take another instance of BroadcastEnv",
+        ),
+        By::Site => Ok(Carrier::Site(run.settings.broadcast.clone())),
+        By::Torrent => {
+            let torrent = run.settings.torrent.clone().ok_or(
+                "torrents are not configured: set external/bittorrent of the server, or take another \
+                 instance of BroadcastEnv",
+            )?;
+            // The tmp partition that was made for this is mounted there.
+            let on_disk = target.reformat_tmp.as_ref().map(|_| "/tmp".to_owned());
+            Ok(Carrier::Torrent(Torrent {
+                directory: on_disk.unwrap_or(torrent.directory),
+                ..torrent
+            }))
+        }
+    }
+}
+
 /// The errand of one node with its ticket. What an attempt before left at work there is ended:
 /// it must not write beside this one.
 async fn ready(run: &Run, cx: &Context, id: NodeId, receive: Errand) -> Result<Errand, Reason> {
-    if cx.attempt() > 0 || cx.macro_attempt() > 0 {
+    // A command of the site's and what it began on nodes outlive a service that is killed.
+    if cx.attempt() > 0 || cx.macro_attempt() > 0 || cx.recovering() {
         again::tidy(run, id).await?;
         mounted(run, cx, id, &receive).await?;
     }

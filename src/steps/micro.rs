@@ -53,7 +53,8 @@ pub enum Micro {
     UmountDeployPart,
     FormatTmpPart,
     FormatSwapPart,
-    SendEnvironment,
+    /// By what.
+    SendEnvironment(By),
     DecompressEnvironment,
     ManageAdminPreInstall,
     ManageAdminPostInstall,
@@ -66,6 +67,17 @@ pub enum Micro {
     Kexec {
         deploy: bool,
     },
+}
+
+/// What carries the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The relay.
+    Relay,
+    /// The site's own command.
+    Site,
+    /// Torrents.
+    Torrent,
 }
 
 /// What `check_nodes` asks of them.
@@ -104,7 +116,7 @@ impl Micro {
             Self::UmountDeployPart => "umount_deploy_part",
             Self::FormatTmpPart => "format_tmp_part",
             Self::FormatSwapPart => "format_swap_part",
-            Self::SendEnvironment => "send_environment",
+            Self::SendEnvironment(_) => "send_environment",
             Self::ManageAdminPostInstall => "manage_admin_post_install",
             Self::ManageUserPostInstall => "manage_user_post_install",
             Self::CheckKernelFiles => "check_kernel_files",
@@ -208,7 +220,7 @@ impl Step {
             Micro::UmountDeployPart => disk::umount_deploy(run, &nodes, &cx).await,
             Micro::FormatTmpPart => disk::format_tmp(run, &nodes, &cx).await,
             Micro::FormatSwapPart => disk::format_swap(run, &nodes, &cx).await,
-            Micro::SendEnvironment => image::send(run, &nodes, &cx).await,
+            Micro::SendEnvironment(by) => image::send(run, &nodes, &cx, *by).await,
             Micro::DecompressEnvironment => image::decompress(run, &nodes, &cx).await,
             Micro::ManageAdminPreInstall => install::pre_install(run, &nodes, &cx).await,
             Micro::ManageAdminPostInstall => install::admin_post_install(run, &nodes, &cx).await,

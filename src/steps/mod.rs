@@ -57,7 +57,7 @@ mod wait;
 pub use again::{Begin, Entrance, Left, still_there};
 pub use custom::{CustomAction, CustomFile, CustomOperation, CustomStep};
 pub use ledger::{Ledger, Note, Phase};
-pub use micro::{Check, Micro, PowerStep, Step};
+pub use micro::{By, Check, Micro, PowerStep, Step};
 pub(crate) use network::is_word;
 pub use profile::{Boots, restore as restore_profiles};
 pub use run::{

@@ -1,7 +1,7 @@
 //! `set_vlan`: the network that nodes are in.
 
 use super::{Run, run::Vlan};
-use crate::platform::rounded;
+use crate::platform::{fill::fill, rounded};
 use automata::{Context, NodeSet, Outcome};
 use std::time::Duration;
 
@@ -48,16 +48,7 @@ fn command(vlan: &Vlan, id: &str, names: &[&str]) -> Result<String, String> {
     }
     let nodes: String = names.iter().map(|name| format!(" -m {name}")).collect();
     let places = [("NODES", nodes.as_str()), ("VLAN_ID", id), ("USER", vlan.user.as_str())];
-    let (mut filled, mut rest) = (String::new(), vlan.command.as_str());
-    loop {
-        let next = places.iter().filter_map(|(name, value)| Some((rest.find(name)?, name, value)));
-        let Some((at, name, value)) = next.min_by_key(|(at, ..)| *at) else {
-            return Ok(filled + rest);
-        };
-        filled.push_str(&rest[..at]);
-        filled.push_str(value);
-        rest = &rest[at + name.len()..];
-    }
+    Ok(fill(&vlan.command, &places))
 }
 
 #[cfg(test)]

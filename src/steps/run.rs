@@ -4,7 +4,7 @@ use super::ledger::{Ledger, Memory};
 use crate::{
     environments::{Archive, Environment},
     nodes::Node,
-    platform::{Ports, Reach},
+    platform::{Ports, Reach, SiteCommand, Torrent},
 };
 use automata::NodeId;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,10 @@ pub struct Settings {
     pub drivers: Vec<String>,
     /// Images are stored on the nodes before they are unpacked.
     pub store_first: bool,
+    /// The site's own broadcast.
+    pub broadcast: SiteCommand,
+    /// How torrents are used, where they are.
+    pub torrent: Option<Torrent>,
     /// Further variables of every script.
     pub variables: BTreeMap<String, String>,
     /// Kernel of the deployment system, below the boot repository.

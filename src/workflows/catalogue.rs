@@ -2,7 +2,7 @@
 
 use crate::{
     platform::Level,
-    steps::{Boots, Check, Micro, PowerStep},
+    steps::{Boots, By, Check, Micro, PowerStep},
 };
 use std::time::Duration;
 
@@ -53,7 +53,11 @@ pub(super) fn micro_steps(name: &str, times: Times) -> Option<Vec<Micro>> {
         ("SetDeploymentEnv", way) => to_deployment_system(way, times),
         // Chain and tree name the same thing here: the order of the pipeline is the relay's, and
         // it is the relay as well that bears the names of the old programs.
-        ("BroadcastEnv", "Chain" | "Tree" | "Kascade" | "Kastafior") => Some(broadcast()),
+        ("BroadcastEnv", "Chain" | "Tree" | "Kascade" | "Kastafior") => Some(broadcast(By::Relay)),
+        ("BroadcastEnv", "Custom") => Some(broadcast(By::Site)),
+        ("BroadcastEnv", "Bittorrent") => {
+            Some([vec![Micro::MountTmpPart], broadcast(By::Torrent)].concat())
+        }
         ("BootNewEnv", way) => to_new_system(way, times),
         ("", way) => alone(way, times),
         _ => None,
@@ -119,9 +123,9 @@ fn partitioning() -> Vec<Micro> {
     ]
 }
 
-fn broadcast() -> Vec<Micro> {
+fn broadcast(by: By) -> Vec<Micro> {
     vec![
-        Micro::SendEnvironment,
+        Micro::SendEnvironment(by),
         Micro::DecompressEnvironment,
         Micro::MountDeployPart,
         Micro::ManageAdminPostInstall,

@@ -55,7 +55,9 @@ impl Facts {
             Micro::MountDeployPart | Micro::UmountDeployPart | Micro::CheckKernelFiles => {
                 self.mountable && !self.whole_disk
             }
-            Micro::FormatTmpPart => !self.whole_disk && self.tmp && !self.multipart,
+            Micro::FormatTmpPart | Micro::MountTmpPart => {
+                !self.whole_disk && self.tmp && !self.multipart
+            }
             Micro::FormatSwapPart => !self.whole_disk && self.swap && !self.multipart,
             Micro::DecompressEnvironment => self.store_first || self.image == Some(ImageKind::Fsa),
             Micro::SetVlan { .. } => self.vlan,

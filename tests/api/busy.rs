@@ -1,6 +1,6 @@
 //! Nodes that another operation holds.
 
-use crate::common::{Service, User, wid};
+use crate::common::{Service, Site, User, wid};
 use serde_json::{Value, json};
 
 async fn on(user: User<'_>, nodes: &Value, force: bool) -> crate::common::Answer {
@@ -64,5 +64,23 @@ async fn force_takes_a_busy_node_and_the_first_operation_ends_in_peace() {
             (&poll["error"], &poll["nodes"]["ok"]),
             (&json!(false), &json!(["node-1.lab.test"]))
         );
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_which_nothing_is_heard_any_more_is_not_busy() {
+    let site = Site::new();
+    site.edit("server.conf", "rights: {", "rights: {purge_deployment_timer: 2, ");
+    let service = Service::on(site);
+    let (anna, ben) = (service.user("anna"), service.user("ben"));
+    service.hold("node-1");
+    let first = wid(&on(anna, &json!(["node-1"]), false).await);
+    on(ben, &json!(["node-1"]), false).await.refused_with(14, &["force"]);
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let second = wid(&on(ben, &json!(["node-1"]), false).await);
+    service.release("node-1");
+    for (user, wid) in [(anna, first), (ben, second)] {
+        let poll = user.done(&format!("/power/{wid}")).await;
+        assert_eq!(poll["nodes"], json!({"ok": ["node-1.lab.test"], "ko": []}));
     }
 }

@@ -41,6 +41,37 @@ async fn the_hook_runs_where_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_hook_that_a_stop_of_the_service_came_before_runs_at_the_next_start_and_then_no_more() {
+    let site = Site::new();
+    // It does not come to its end as long as there is a file `block`.
+    site.write(
+        "hook",
+        "#!/bin/sh\necho \"$1\" >> DIR/ran\n[ ! -e DIR/block ] || exec sleep 1000\n",
+    );
+    site.write("block", "");
+    fs::set_permissions(site.path("hook"), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = fs::read_to_string(site.path("server.conf")).unwrap();
+    site.write("server.conf", &format!("{server}hooks: {{end_of_power: DIR/hook WORKFLOW_ID}}\n"));
+    let service = Service::on(site);
+    let told = on(service.user("anna"), true).await;
+    holds(&service, "ran", &told).await;
+    // The operation has ended, its hook has begun, and the service dies.
+    let site = service.cut();
+    fs::remove_file(site.path("block")).unwrap();
+    let service = Service::on(site);
+    holds(&service, "ran", &format!("{told}\n{told}\n")).await;
+    // That it has run is written down a moment later.
+    let after = on(service.user("anna"), true).await;
+    holds(&service, "ran", &after).await;
+    sleep(Duration::from_secs(2)).await;
+    let service = Service::on(service.cut());
+    let last = on(service.user("anna"), true).await;
+    holds(&service, "ran", &last).await;
+    let ran = fs::read_to_string(service.path("ran")).unwrap();
+    assert_eq!(ran, format!("{told}\n{told}\n{after}\n{last}\n"));
+}
+
+#[tokio::test]
 async fn old_operations_are_forgotten() {
     let service = Service::new();
     let old = on(service.user("anna"), false).await;

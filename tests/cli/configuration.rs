@@ -22,6 +22,32 @@ fn a_configuration_without_mistakes_passes() {
 }
 
 #[test]
+fn each_class_of_keys_that_do_nothing_fails_a_strict_look_and_a_note_does_not() {
+    let plain = Site::new();
+    let server = std::fs::read_to_string(plain.path("server.conf")).unwrap();
+    let classes = |more: &str| {
+        let site = Site::new();
+        let server = std::fs::read_to_string(site.path("server.conf")).unwrap();
+        site.write("server.conf", &format!("{server}{more}"));
+        run(&site, &["check"]).ended(0);
+        let strict = run(&site, &["check", "--strict", "--json"]);
+        let told = strict.json()["notices"].as_array().unwrap().clone();
+        let told: Vec<_> =
+            told.iter().map(|one| one["class"].as_str().unwrap().to_owned()).collect();
+        (strict.code, told)
+    };
+    assert!(!server.contains("external:"), "{server}");
+    for (more, class) in [
+        ("eventz: {}\n", "unknown"),
+        ("events: {retention: 1}\n", "without effect"),
+        ("external: {taktuk: {tree_arity: 2}}\n", "replaced"),
+    ] {
+        let (code, told) = classes(more);
+        assert_eq!((code, told.last().map(String::as_str)), (1, Some(class)), "{more}: {told:?}");
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let site = Site::new();
     let server = site.server_conf(1).replace("local_only: true", "local_only: perhaps");

@@ -70,8 +70,10 @@ section! {
 section! {
     /// The site's own broadcast.
     pub struct BroadcastCommand {
-        /// The command; `ENVFILE`, `NODEFILE`, `DECOMPRESS`, `TAKTUK_CONNECTOR` are replaced.
-        cmd: Option<String> => default("''").check(Check::Command).later(),
+        /// The command of the instance `Custom`: it brings the file `ENVFILE` to all nodes of the
+        /// file `NODEFILE` (one name a line), and there into the standard input of `DECOMPRESS`;
+        /// `TAKTUK_CONNECTOR` is how nodes are reached.
+        cmd: Option<String> => default("''").check(Check::Command),
         /// Images are decompressed while they come in; `false`: they are stored in
         /// `environments/deployment/rambin_dir` of the nodes first.
         decompress: bool => default("true"),
@@ -162,8 +164,10 @@ section! {
 section! {
     /// How nodes are reached.
     pub struct ClusterHooks {
-        /// By address rather than by name.
-        use_ip_to_deploy: bool => default("false").later(),
+        /// Where the site's own programs are told of nodes (`localops/broadcastenv/cmd`, a connector
+        /// that is no ssh of ours), and where host keys are looked up: by address rather than by
+        /// name. The service itself always connects to the address.
+        use_ip_to_deploy: bool => default("false"),
     }
 }
 

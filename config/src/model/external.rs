@@ -22,8 +22,8 @@ section! {
         ),
         /// Commands on many nodes.
         taktuk: Taktuk => optional(),
-        /// Broadcast by torrents.
-        bittorrent: Option<Bittorrent> => optional().later(),
+        /// Broadcast by torrents, with `aria2c` on the server and in the deployment system.
+        bittorrent: Option<Bittorrent> => optional(),
         /// Broadcast by Kastafior.
         kastafior: Program => default("{binary: kastafior}").replaced("the relay"),
         /// Broadcast by Kascade.
@@ -79,7 +79,7 @@ section! {
 section! {
     /// Broadcast by torrents.
     pub struct Bittorrent {
-        /// Address of the tracker.
+        /// The server's address at which nodes reach its tracker (ports from 6969 on).
         tracker_ip: Ipv4Addr => mandatory(),
         /// How long a download may take.
         download_timeout: Duration => mandatory(),

@@ -95,7 +95,9 @@ section! {
         kind: RightsKind => default("db"),
         /// Users with every right, comma-separated.
         almighty_users: String => default("root"),
-        /// A node in use counts as busy only while its last change is younger than this.
+        /// A node of a running operation of which nothing was heard for so long is not busy any more:
+        /// another operation may take it over, as with `force`. Nodes that wait at a breakpoint
+        /// stay busy (`breakpoint_limit`).
         purge_deployment_timer: Duration => default("900"),
     }
 }
@@ -156,8 +158,8 @@ section! {
     pub struct RebootWindow {
         /// Nodes, over the whole service.
         size: u32 => default("50").check(Check::Range(1, 100_000)),
-        /// Longest pause before more of the window is taken; there is none, it is taken as soon as there is room.
-        sleep_time: Duration => default("10"),
+        /// Pause before more of the window is taken.
+        sleep_time: Duration => default("10").replaced("the window itself: it is taken as soon as there is room"),
         /// How long a node and its BMC are left alone after a power action, whoever wants the next one; 0 = not at all. A stronger action follows at once where one was refused.
         quiet_time: Duration => default("5").check(Check::Range(0, 3600)),
     }
@@ -224,9 +226,10 @@ section! {
 section! {
     /// The stream of events.
     pub struct Events {
-        /// Events kept for clients that come late or fall behind.
-        backlog: u32 => default("10000").check(Check::Range(1, 10_000_000)),
+        /// Events kept for clients that fall behind.
+        backlog: u32 => default("16384").check(Check::Range(1, 10_000_000)).fixed(),
         /// How long ended operations keep their events.
-        retention: Duration => default("604800").later(),
+        retention: Duration => default("604800")
+            .without("events are kept as long as their operation, see `autoclean_threshold`"),
     }
 }

@@ -194,3 +194,38 @@ async fn fsarchiver_images_of_one_partition_and_of_several() {
     let images = layout.iter().filter(|line| line.ends_with(" image")).count();
     assert_eq!(images, 2, "{layout:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn by_the_sites_own_command_and_by_torrents() {
+    let scenario = Scenario::new(10, 3);
+    let bed = Bed::with(&scenario, |config| {
+        config.clusters[0].file.localops.broadcastenv.cmd = Some("spread ENVFILE NODEFILE".into());
+        config.server.external.bittorrent = Some(config::model::external::Bittorrent {
+            tracker_ip: [10, 0, 0, 1].into(),
+            download_timeout: Duration::from_secs(600),
+        });
+    })
+    .await;
+    deployed(&bed, steps("Untrusted", "Custom", "Classical"), &["send_environment"]).await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    deployed(&bed, steps("Untrusted", "Bittorrent", "Classical"), &["send_environment"]).await;
+    // The tmp partition that was made holds the image meanwhile.
+    let mut wanted = steps("Untrusted", "Bittorrent", "Classical");
+    wanted["reformat_tmp_partition"] = "ext4".into();
+    deployed(&bed, wanted, &["mount_tmp_part", "send_environment"]).await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ways_that_are_not_configured_are_named_with_the_key() {
+    let scenario = Scenario::new(11, 3);
+    let bed = Bed::new(&scenario).await;
+    for (way, key) in
+        [("Custom", "localops/broadcastenv/cmd"), ("Bittorrent", "external/bittorrent")]
+    {
+        let wid = bed.deploy(steps("Untrusted", way, "Classical")).await;
+        assert_eq!(bed.ended(&wid).await.1, NODES, "{}", bed.log(&wid));
+        let why = bed.state(&wid)[NODES[0]].error.clone().unwrap();
+        assert!(why.contains(key) && why.contains("another instance of BroadcastEnv"), "{why}");
+    }
+}

@@ -5,6 +5,7 @@
 //! that it can neither misread a text nor understand more than steps say.
 
 mod place;
+mod simple;
 mod text;
 mod ticket;
 

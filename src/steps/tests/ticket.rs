@@ -25,7 +25,7 @@ async fn each_attempt_has_a_ticket_for_the_disk_of_its_node_before_it_writes() {
         (FORMAT, "format"),
         (Micro::FormatSwapPart, "swap"),
         (Micro::MountDeployPart, "mount"),
-        (Micro::SendEnvironment, "send"),
+        (Micro::SendEnvironment(crate::steps::By::Relay), "send"),
     ] {
         let before = bed.notes().len();
         let ended = bed.step(micro, &Context::detached(name)).await;

@@ -1,12 +1,17 @@
-//! The transfer port over the relay.
+//! The transfer port over the relay; and by a command of the site's ([`site`]) or torrents
+//! ([`torrent`]), where it is to be so.
 //!
 //! [`launch`] puts `kadence-relay` onto a node and starts it, by two or three short shell
 //! commands; no shell stays open. The rest is [`relay::source`]: the nodes join over TCP,
 //! the file flows through them, and each says what came of it.
 
 mod launch;
+mod site;
+mod torrent;
 
-use crate::platform::{Errand, Progress, Receiver, Shell, Transfer, TransferError, TransferJob};
+use crate::platform::{
+    Carrier, Errand, Progress, Receiver, Shell, Transfer, TransferError, TransferJob,
+};
 use launch::{Launcher, Program};
 use relay::{
     message::Timing,
@@ -133,6 +138,13 @@ impl Transfer for RelayTransfer {
         job: &TransferJob,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> BTreeMap<String, Result<(), TransferError>> {
+        match &job.by {
+            Carrier::Relay => {}
+            Carrier::Site(command) => return site::broadcast(&*self.shell, job, command).await,
+            Carrier::Torrent(torrent) => {
+                return torrent::broadcast(&*self.shell, job, torrent, progress).await;
+            }
+        }
         let names = job.receivers.iter().map(|one| one.node.name.clone());
         match Box::pin(self.attempt(job, progress)).await {
             Ok(report) => {

@@ -23,9 +23,9 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// `sh -c` on this machine, with the node's index in `$NODE` and `$OUT` its own path.
-struct LocalShell {
+pub(super) struct LocalShell {
     dir: PathBuf,
-    path: String,
+    pub(super) path: String,
     /// Damages files on their way, where set.
     damage: bool,
     /// Names of nodes that were sent a file.
@@ -78,19 +78,19 @@ impl Shell for LocalShell {
     async fn forget(&self, _node: &Node) {}
 }
 
-struct Bed {
-    dir: TempDir,
-    shell: Arc<LocalShell>,
+pub(super) struct Bed {
+    pub(super) dir: TempDir,
+    pub(super) shell: Arc<LocalShell>,
     transfer: RelayTransfer,
-    image: Vec<u8>,
+    pub(super) image: Vec<u8>,
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_, _| {})
     }
 
-    fn with(alter: impl FnOnce(&mut LocalShell, &mut RelaySettings)) -> Self {
+    pub(super) fn with(alter: impl FnOnce(&mut LocalShell, &mut RelaySettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let image: Vec<u8> =
             (0..5_000_011u32).map(|at| (at ^ (at >> 7)).to_le_bytes()[0]).collect();
@@ -113,17 +113,18 @@ impl Bed {
         Self { dir, shell, transfer, image }
     }
 
-    fn job(&self, nodes: usize, command: &str) -> TransferJob {
+    pub(super) fn job(&self, nodes: usize, command: &str) -> TransferJob {
         TransferJob {
             file: self.dir.path().join("image"),
             receivers: (0..nodes)
                 .map(|index| Receiver { node: node(index), errand: command.into() })
                 .collect(),
             deadline: PATIENCE,
+            by: Carrier::Relay,
         }
     }
 
-    fn assert_received(&self, node: &Node) {
+    pub(super) fn assert_received(&self, node: &Node) {
         assert!(fs::read(self.dir.path().join(node.short())).unwrap() == self.image);
     }
 
@@ -132,7 +133,7 @@ impl Bed {
     }
 }
 
-fn node(index: usize) -> Arc<Node> {
+pub(super) fn node(index: usize) -> Arc<Node> {
     Arc::new(Node {
         name: format!("n{index}.example.org"),
         cluster: "c".into(),
@@ -145,7 +146,7 @@ fn node(index: usize) -> Arc<Node> {
     })
 }
 
-const SAVE: &str = r#"cat > "$OUT""#;
+pub(super) const SAVE: &str = r#"cat > "$OUT""#;
 
 #[tokio::test]
 async fn the_relay_is_sent_where_it_is_missing_and_used_where_it_is() {
