@@ -2,7 +2,10 @@
 //! printed.
 
 use super::{channels::warn, export::Export, failure::Failure, nodes};
-use crate::{environments::Environment, types::Code};
+use crate::{
+    environments::{Environment, legacy},
+    types::Code,
+};
 use serde_json::{Map, Value};
 
 /// The order of the fields that a description is printed in; all others follow.
@@ -41,6 +44,16 @@ pub(super) async fn read(path: &str) -> Result<Map<String, Value>, Failure> {
     };
     if text.contains('\0') {
         return Err(Failure::usage(format!("The file '{path}' should be in plain text")));
+    }
+    if let Some(old) = legacy(&text) {
+        let map = old.map_err(|why| {
+            Failure::usage(format!("The file '{path}' cannot be understood: {why}"))
+        })?;
+        warn(&format!(
+            "The file '{path}' has the form of before 3.1.7, and is taken as one of today"
+        ));
+        check(&map)?;
+        return Ok(map);
     }
     let parsed: Value = serde_saphyr::from_str(&text)
         .map_err(|error| Failure::usage(format!("Invalid YAML in the file '{path}': {error}")))?;

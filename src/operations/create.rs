@@ -67,9 +67,7 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     if common.dry_run {
         return Ok(None);
     }
-    let quiet = inner.quiet(site.config.server.rights.purge_deployment_timer);
-    let given_up = |node: &Node| common.force || quiet.contains(&node.name);
-    let (reservation, free, busy) = inner.reservations.take_over(&wid, nodes.clone(), given_up);
+    let (reservation, free, busy) = inner.reserve(&wid, &nodes, common.force);
     if free.is_empty() {
         return Err(all_busy(&busy));
     }

@@ -2,7 +2,8 @@
 
 use super::super::Failure;
 use crate::{
-    client::{Client, ClientError, Export},
+    client::{Client, ClientError, Export, tell},
+    environments::legacy,
     types::EnvironmentChoice,
 };
 use clap::Args;
@@ -87,6 +88,14 @@ pub(in crate::cli) fn description(path: &Path) -> Result<Map<String, Value>, Fai
         let hint = "a description is a YAML hash with name, image, os, ...";
         Failure::usage(format!("{} is not a description: {why}", path.display()), hint)
     };
+    if let Some(old) = legacy(&text) {
+        let fields = old.map_err(wrong)?;
+        tell(&format!(
+            "note: {} has the form of before 3.1.7, and is taken as one of today",
+            path.display()
+        ));
+        return Ok(fields);
+    }
     match serde_saphyr::from_str(&text) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(wrong("it is not a hash".into())),
