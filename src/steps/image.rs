@@ -41,10 +41,7 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context, by: By) -> Ou
     if ids.is_empty() {
         return Outcome::all_but(nodes, failed);
     }
-    let mut line: Vec<_> = ids.into_iter().zip(receivers).collect();
-    // Those of one switch are beside each other, and of one rack.
-    line.sort_by(|(_, one), (_, other)| one.node.way().cmp(&other.node.way()));
-    let (ids, receivers): (Vec<_>, Vec<_>) = line.into_iter().unzip();
+    let (ids, receivers) = in_line(ids, receivers);
     let (file, deadline) = (run.files().image, remote::time_left(cx));
     let job = TransferJob { file, receivers, deadline, by };
     let progress = |at: Progress| run.journalist.progress(ids[at.node], at.written, at.total);
@@ -61,6 +58,13 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context, by: By) -> Ou
         run.journalist.message(3, text);
     }
     Outcome::all_but(nodes, failed)
+}
+
+/// Those of one switch beside each other, and of one rack.
+fn in_line(ids: Vec<NodeId>, receivers: Vec<Receiver>) -> (Vec<NodeId>, Vec<Receiver>) {
+    let mut line: Vec<_> = ids.into_iter().zip(receivers).collect();
+    line.sort_by(|(_, one), (_, other)| one.node.way().cmp(&other.node.way()));
+    line.into_iter().unzip()
 }
 
 /// What carries the image.
