@@ -1,6 +1,6 @@
 //! What is to be installed.
 
-use crate::common::{Service, Site, User};
+use crate::common::{Service, User};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
@@ -251,24 +251,4 @@ async fn recorded_environments_are_kept_apart_by_owner_and_name() {
     let gone = anna.delete("/environments/anna/my+debian/1").await.ok().json();
     assert_eq!(gone[0]["name"], "my debian");
     assert_eq!(anna.get("/environments").await.ok().json(), json!([]));
-}
-
-#[tokio::test]
-async fn files_offered_over_plain_http_are_refused_where_the_site_wants_none() {
-    let site = Site::new();
-    site.edit("server.conf", "security: {", "security: {force_secure_client: true, ");
-    let service = Service::on(site);
-    let anna = service.user("anna");
-    let image = json!({"file": "/home/anna/image.tgz", "kind": "tar", "compression": "gzip"});
-    let environment = service.anonymous(json!({"image": image}));
-    let plain = "http://127.0.0.1:1";
-    let deployment =
-        |client: &str| json!({"nodes": ["node-1"], "environment": environment, "client": client});
-    let refused = anna.post("/deployment", &deployment(plain)).await;
-    refused.refused_with(4, &["client", "force_secure_client"]);
-    let record = json!({"environment": environment, "client": plain});
-    anna.post("/environments", &record).await.refused_with(4, &["client", "force_secure_client"]);
-    // By HTTPS it is asked for the file, and only not there.
-    let asked = anna.post("/deployment", &deployment("https://127.0.0.1:1")).await;
-    asked.refused_with(5, &["/home/anna/image.tgz"]);
 }
