@@ -23,12 +23,13 @@ shape() { "$@" root tbf rate "${rate}mbit" burst "$burst" latency 50ms; }
 ip link set lo up
 holder
 switch=$holder
-nsenter -t "$switch" -n ip link add switch type bridge
+nsenter -t "$switch" -n ip link add switch type bridge mcast_snooping 0
 nsenter -t "$switch" -n ip link set switch up
 ip link add eth type veth peer name server netns "$switch"
 nsenter -t "$switch" -n ip link set server master switch up
-ip addr add 10.98.0.1/16 dev eth
+ip addr add 10.98.0.1/16 brd + dev eth
 ip link set eth up
+ip route add 224.0.0.0/4 dev eth
 shape tc qdisc add dev eth
 shape nsenter -t "$switch" -n tc qdisc add dev server
 
@@ -39,8 +40,9 @@ while [ "$i" -lt "$count" ]; do
     NODES="$NODES $holder"
     ip link add "port$i" netns "$switch" type veth peer name eth netns "$holder"
     nsenter -t "$switch" -n ip link set "port$i" master switch up
-    nsenter -t "$holder" -n ip addr add "10.98.1.$((1 + i))/16" dev eth
+    nsenter -t "$holder" -n ip addr add "10.98.1.$((1 + i))/16" brd + dev eth
     nsenter -t "$holder" -n ip link set eth up
+    nsenter -t "$holder" -n ip route add 224.0.0.0/4 dev eth
     shape nsenter -t "$holder" -n tc qdisc add dev eth
     shape nsenter -t "$switch" -n tc qdisc add dev "port$i"
     i=$((i + 1))

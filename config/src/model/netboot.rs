@@ -128,9 +128,9 @@ section! {
         /// that the deployment system brings.
         binary: Option<PathBuf> => optional().check(Check::File),
         /// Bytes of a block, the unit that is checked and asked for again.
-        block_size: u32 => default("1048576").check(Check::Range(4096, 67_108_864)),
+        block_size: u32 => default("65536").check(Check::Range(4096, 67_108_864)),
         /// Recent blocks that a node keeps for the one behind it.
-        ring: u32 => default("64").check(Check::Range(2, 65_536)),
+        ring: u32 => default("512").check(Check::Range(2, 65_536)),
         /// A neighbour without a byte for this long is left for another one.
         stall: Duration => default("3").check(Check::Range(1, 3600)),
         /// Each node hands the image on to so many others: 1 makes a chain, more a tree. Nodes with

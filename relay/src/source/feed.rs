@@ -18,8 +18,8 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Blocks read ahead of the network: one is sent while the next is read.
-const AHEAD: usize = 2;
+/// Blocks read ahead of the network, which does not wait for the disk then.
+const AHEAD: usize = 16;
 
 /// The file and what is known about it.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Who gets blocks from whom, while members die, stall, are slow, or come back.
 
 use super::{
-    Failure,
+    Failure, Slow,
     roster::{Roster, SERVER},
     seat::Seat,
 };
@@ -10,12 +10,29 @@ use crate::message::{Attach, Loss, Message, Peer};
 /// How often a member may lose the server's own stream without a block in between.
 const ATTEMPTS: u32 = 3;
 
-/// Slow is who has less than this part of the speed that half of the others have: one in so
-/// many.
-const SLOW: u64 = 2;
+/// A command is slow that takes less than one in so many of the bytes that half of the others take.
+const SLOW_COMMAND: u64 = 2;
+
+/// The same for links. Blocks that waited in the kernel come at once, which makes links that are alike
+/// look different.
+const SLOW_LINK: u64 = 4;
 
 /// How long the speeds of a new stream are not judged, in windows.
 const SETTLING: u64 = 1;
+
+/// A speed beside those of the others, bytes per second.
+#[derive(Clone, Copy)]
+struct Compared {
+    own: Option<u64>,
+    others: Option<u64>,
+}
+
+impl Compared {
+    /// Is it less than one part in `parts`?
+    fn is_slow(self, parts: u64) -> bool {
+        self.own.zip(self.others).is_some_and(|(own, others)| own.saturating_mul(parts) < others)
+    }
+}
 
 impl Roster<'_> {
     /// What a member is told: get blocks from that one.
@@ -112,16 +129,29 @@ impl Roster<'_> {
             return;
         }
         let settled = pace.windows > SETTLING;
-        let slow = settled && pace.held && self.is_slow(index, |seat| seat.pace.command);
+        let command = self.compare(index, |seat| seat.pace.command);
+        let slow = settled && pace.held && command.is_slow(SLOW_COMMAND);
         if !self.seats[index].loose && (slow || self.is_stuck(index)) {
-            tracing::debug!(member = %self.job.members[index].name, "its command is slow");
+            self.note(index, "its command", command);
             self.seats[index].loose = self.seats[index].order(Message::Loosen);
         }
-        let slow = settled && pace.link_busy && self.is_slow(index, |seat| seat.pace.link);
-        if slow && !self.seats[index].shunned {
-            tracing::debug!(member = %self.job.members[index].name, "its link is slow");
+        let link = self.compare(index, |seat| seat.pace.link);
+        let slow = settled && pace.link_busy && link.is_slow(SLOW_LINK);
+        if slow && !self.seats[index].shunned && self.holds_up(index) {
+            self.note(index, "its link", link);
             self.demote(index);
         }
+    }
+
+    /// Is its peer kept from reading by it? The server always is: it has the whole file.
+    fn holds_up(&self, index: usize) -> bool {
+        self.seats[index].parent.is_none_or(|parent| self.seats[parent].pace.held)
+    }
+
+    fn note(&mut self, index: usize, what: &'static str, speeds: Compared) {
+        let (name, Compared { own, others }) = (self.job.members[index].name.clone(), speeds);
+        tracing::info!(member = name, what, own, others, "too slow: nobody waits for it any more");
+        self.slow.push(Slow { name, what, own, others });
     }
 
     /// Does its command take nothing, while those of most others do?
@@ -132,16 +162,15 @@ impl Roster<'_> {
         stuck(&self.seats[index]) && all * 2 <= self.seats.len()
     }
 
-    /// Has it less than a part of the speed that half of the others have?
-    fn is_slow(&self, index: usize, speed: impl Fn(&Seat) -> Option<u64>) -> bool {
+    /// How fast it is, and how fast half of the others are at least.
+    fn compare(&self, index: usize, speed: impl Fn(&Seat) -> Option<u64>) -> Compared {
         let mut others: Vec<u64> = (self.seats.iter().enumerate())
             .filter(|(other, _)| *other != index)
             .filter_map(|(_, seat)| speed(seat))
             .collect();
         others.sort_unstable();
-        let median = others.get(others.len() / 2);
-        let own = speed(&self.seats[index]);
-        own.zip(median).is_some_and(|(own, median)| own.saturating_mul(SLOW) < *median)
+        let others = others.get(others.len() / 2).copied();
+        Compared { own: speed(&self.seats[index]), others }
     }
 
     /// Those behind a member get their blocks from the one before it, and it goes behind all.

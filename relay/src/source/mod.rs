@@ -40,11 +40,12 @@ use tokio::{
 /// Events that may wait for the roster; a node whose event does not fit waits a moment.
 const EVENTS: usize = 256;
 
-/// Bytes of a block: large against its header, small against a ring.
-pub const DEFAULT_BLOCK: usize = 1024 * 1024;
+/// Bytes of a block: large against its header, small against the image. A node hands a block on
+/// when it has all of it, so the last of a line is a block later for each node before it.
+pub const DEFAULT_BLOCK: usize = 64 * 1024;
 
 /// Blocks in a node's ring: 32 MiB by default, a second or two of a fast network.
-pub const DEFAULT_RING: usize = 32;
+pub const DEFAULT_RING: usize = 512;
 
 /// A node of the pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,21 @@ pub struct Report {
     /// Streams that broke, in the order in which the server heard of them, whether another
     /// peer could take over or not.
     pub losses: Vec<Loss>,
+    /// Members that were so slow that nobody waited for them any more.
+    pub slow: Vec<Slow>,
+}
+
+/// A member that was much slower than the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// Which.
+    pub name: String,
+    /// `its command` or `its link`.
+    pub what: &'static str,
+    /// How fast that was, bytes per second, as far as is known.
+    pub own: Option<u64>,
+    /// The same of the others: half of them were at least so fast.
+    pub others: Option<u64>,
 }
 
 /// Why one node does not have the file.
@@ -223,8 +239,8 @@ where
         () = follow(&mut roster, &mut inbox, launches, deadline) => {}
         never = door.stand(listener) => match never {},
     }
-    let losses = std::mem::take(&mut roster.losses);
-    Ok(Report { outcomes: roster.outcomes(), sent: feed.sent(), losses })
+    let (losses, slow) = (std::mem::take(&mut roster.losses), std::mem::take(&mut roster.slow));
+    Ok(Report { outcomes: roster.outcomes(), sent: feed.sent(), losses, slow })
 }
 
 /// Tells the roster what happens until there is a result for everyone, and everyone goes.

@@ -1,7 +1,7 @@
 //! How far each member is, what came of it, and who gets blocks from whom.
 
 use super::{
-    Broadcast, Failure, Feed,
+    Broadcast, Failure, Feed, Slow,
     door::{Event, Line},
     seat::{Link, Seat},
 };
@@ -24,6 +24,8 @@ pub(super) struct Roster<'a> {
     begun: bool,
     /// Streams that broke.
     pub(super) losses: Vec<Loss>,
+    /// Members that nobody waits for any more.
+    pub(super) slow: Vec<Slow>,
 }
 
 impl<'a> Roster<'a> {
@@ -36,7 +38,17 @@ impl<'a> Roster<'a> {
     ) -> Self {
         let seats = job.members.iter().map(|_| Seat::default()).collect();
         let gathering = Instant::now() + job.timing.gather;
-        Self { job, pass, feed, progress, seats, gathering, begun: false, losses: Vec::new() }
+        Self {
+            job,
+            pass,
+            feed,
+            progress,
+            seats,
+            gathering,
+            begun: false,
+            losses: Vec::new(),
+            slow: Vec::new(),
+        }
     }
 
     /// When the stream begins without those that are still awaited; none if it has begun, or
