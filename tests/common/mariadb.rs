@@ -62,6 +62,8 @@ impl MariaDb {
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(name);
         command.args(["--no-defaults", "--user=root", "--protocol=socket"]);
+        // They would take it from the locale of whoever runs the tests.
+        command.arg("--default-character-set=utf8mb4");
         command.arg(format!("--socket={}", self.dir.path().join("socket").display()));
         command
     }

@@ -122,11 +122,13 @@ impl Site {
         fs::write(self.path(name), text.replace("DIR", self.dir().to_str().unwrap())).unwrap();
     }
 
-    /// Puts `to` where `from` stands in a file.
+    /// Puts `to` where `from` stands in a file; `DIR` in it stands for the directory, whose own
+    /// name may have these letters.
     pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.path(name)).unwrap();
         assert!(text.contains(from), "{from:?} is not in {name}");
-        self.write(name, &text.replacen(from, to, 1));
+        let to = to.replace("DIR", self.dir().to_str().unwrap());
+        fs::write(self.path(name), text.replacen(from, &to, 1)).unwrap();
     }
 
     /// From now on the commands of `node` wait.
