@@ -128,7 +128,7 @@ section! {
         /// that the deployment system brings.
         binary: Option<PathBuf> => optional().check(Check::File),
         /// Bytes of a block, the unit that is checked and asked for again.
-        block_size: u32 => default("65536").check(Check::Range(4096, 67_108_864)),
+        block_size: u32 => default("65536").check(Check::Range(4096, 16_777_216)),
         /// Recent blocks that a node keeps for the one behind it.
         ring: u32 => default("512").check(Check::Range(2, 65_536)),
         /// A neighbour without a byte for this long is left for another one.
