@@ -37,6 +37,9 @@ impl MariaDb {
         serve.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
         serve.arg(format!("--socket={}", dir.path().join("socket").display()));
         serve.arg(format!("--port={port}")).args(["--bind-address=127.0.0.1", "--skip-log-bin"]);
+        // A server that starts takes away what others have in the same place for temporary tables.
+        install.env("TMPDIR", dir.path());
+        serve.env("TMPDIR", dir.path());
         if !user.is_empty() {
             install.arg(format!("--user={user}"));
             serve.arg(format!("--user={user}"));
