@@ -143,9 +143,10 @@ impl Roster<'_> {
         }
     }
 
-    /// Is its peer kept from reading by it? The server always is: it has the whole file.
+    /// Is its peer kept from reading by it? Of the server nobody can tell: it has the whole file, and
+    /// its first link is as fast as the network, while others seem faster after it.
     fn holds_up(&self, index: usize) -> bool {
-        self.seats[index].parent.is_none_or(|parent| self.seats[parent].pace.held)
+        self.seats[index].parent.is_some_and(|parent| self.seats[parent].pace.held)
     }
 
     fn note(&mut self, index: usize, what: &'static str, speeds: Compared) {
