@@ -264,7 +264,7 @@ impl<'a> Roster<'a> {
         match self.feed.digest() {
             Some(expected) if expected == got => Ok(()),
             expected => {
-                let expected = expected.unwrap_or("a file not yet read".to_owned());
+                let expected = expected.unwrap_or("a file not yet read").to_owned();
                 Err(Failure::Digest { expected, got })
             }
         }
