@@ -23,8 +23,10 @@ const ATTEMPTS: u32 = 3;
 
 /// Why the stream ended before its end.
 enum Break {
-    /// Here: this node is the first to notice.
+    /// Here: this node is the first to notice. It was the peer of the stream.
     Here(String),
+    /// The same, while what had left the peer's ring came from the server.
+    Gap(String),
     /// Further up, where nothing can heal it: the peer says why.
     Above(Loss),
     /// The peer does not have the next block any more; its ring begins at this offset.
@@ -53,6 +55,7 @@ pub(super) async fn follow(context: Context) {
             Ok(end) => return context.ring.close(Ok(end)),
             Err(Break::Above(loss)) => return give_up(&context, loss),
             Err(Break::Here(why)) => inlet.loss(&attach.peer, why),
+            Err(Break::Gap(why)) => inlet.loss(&server(), why),
             Err(Break::Behind(oldest)) => {
                 inlet.loss(&attach.peer, format!("its ring begins at offset {oldest}"))
             }
@@ -83,7 +86,7 @@ pub(super) async fn catch_up(context: &Context, ring: &Ring, offset: u64) {
         let why = match inlet.get(&server(), false, None, None).await {
             Ok(end) => return ring.close(Ok(end)),
             Err(Break::Above(loss)) => return ring.close(Err(loss)),
-            Err(Break::Here(why)) => why,
+            Err(Break::Here(why) | Break::Gap(why)) => why,
             Err(Break::Behind(oldest)) => format!("it begins at offset {oldest}"),
         };
         attempts = if inlet.offset == before { attempts + 1 } else { 1 };
@@ -128,7 +131,12 @@ impl Inlet<'_> {
         loop {
             match self.get(peer, *holds, instead.as_deref(), None).await {
                 Err(Break::Behind(oldest)) if oldest > self.offset => {
-                    self.get(&server(), false, None, Some(oldest)).await?;
+                    let gap = self.get(&server(), false, None, Some(oldest)).await;
+                    gap.map_err(|error| match error {
+                        Break::Here(why) => Break::Gap(why),
+                        Break::Behind(oldest) => Break::Gap(format!("it begins at {oldest}")),
+                        other => other,
+                    })?;
                 }
                 end => return end,
             }

@@ -224,6 +224,38 @@ async fn a_flipped_byte_on_the_wire_is_noticed_and_healed() {
     assert_eq!(healed.why, "the block does not have its digest");
 }
 
+/// What it missed comes from the server, and breaks on the way: that is not its peer's fault.
+#[tokio::test]
+async fn the_server_is_named_when_what_it_sends_again_breaks() {
+    // Inside block 1, whatever few beats are on the wire before it.
+    const AT: u64 = 100_000;
+    let mut bed = Bed::new(3, 60 * BLOCK, r#"cat > "$OUT""#).await;
+    bed.job.timing.gather = Duration::from_secs(1);
+    let others = [0, 1].map(|index| bed.out(index));
+    let proxy = Proxy::new();
+    let report = {
+        let alter = async |index: usize, mut ticket: relay::message::Ticket| {
+            if index == 2 {
+                for path in &others {
+                    until("the others finish", || size(path) == 60 * BLOCK as u64).await;
+                }
+                ticket.server = proxy.instead_of(ticket.server, AT).await;
+            }
+            Ok(ticket)
+        };
+        bed.run_with(alter).await
+    };
+    assert_eq!(report.outcomes, vec![Ok(()); 3]);
+    bed.assert_received(2);
+    let [loss] = &report.losses[..] else { panic!("{:?}", report.losses) };
+    assert_eq!(
+        (loss.node.as_str(), loss.peer.as_str(), loss.block),
+        ("node2", "the server", 1),
+        "{loss}"
+    );
+    assert_eq!(loss.why, "the block does not have its digest");
+}
+
 /// A pipeline that nobody moves ends at its deadline.
 #[tokio::test]
 async fn the_deadline_ends_what_hangs() {

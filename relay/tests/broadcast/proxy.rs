@@ -57,11 +57,34 @@ impl Proxy {
         });
         address
     }
+
+    /// An address that stands for `server` to one relay: all of its connections are passed on,
+    /// with the byte `at` of the answers flipped on the second of them, which is the first that
+    /// asks for blocks.
+    pub(crate) async fn instead_of(&self, server: SocketAddr, at: u64) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        self.0.lock().unwrap().spawn(async move {
+            let mut connections = JoinSet::new();
+            for number in 0.. {
+                let (client, _) = listener.accept().await.unwrap();
+                let at = if number == 1 { at } else { u64::MAX };
+                connections.spawn(pass(client, server, at));
+            }
+        });
+        address
+    }
 }
 
 /// Passes one connection on to `real`, with the byte `at` of the answers flipped.
 async fn flip(data: TcpListener, real: SocketAddr, at: u64) {
-    let (mut client, _) = data.accept().await.unwrap();
+    let (client, _) = data.accept().await.unwrap();
+    pass(client, real, at).await;
+    std::future::pending::<()>().await;
+}
+
+/// The same, until either side ends it.
+async fn pass(mut client: TcpStream, real: SocketAddr, at: u64) {
     let mut relay = TcpStream::connect(real).await.unwrap();
     let (mut from_client, mut to_client) = client.split();
     let (mut from_relay, mut to_relay) = relay.split();
@@ -76,7 +99,4 @@ async fn flip(data: TcpListener, real: SocketAddr, at: u64) {
         _ = answers => {}
         _ = requests => {}
     }
-    drop(client);
-    drop(relay);
-    std::future::pending::<()>().await;
 }
