@@ -264,7 +264,11 @@ impl Bench {
         for (_, mut child) in children.into_inner().unwrap() {
             child.wait().await.unwrap();
         }
-        done.into_inner().unwrap().into_iter().fold(0.0, f64::max)
+        let done = done.into_inner().unwrap();
+        if env::var_os("TIMES").is_some() {
+            eprintln!("# {done:.3?}");
+        }
+        done.into_iter().fold(0.0, f64::max)
     }
 
     /// A relay that has joined.

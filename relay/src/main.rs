@@ -38,11 +38,9 @@ fn run() -> Result<String, String> {
     let ticket = start::read_ticket(io::stdin()).map_err(text)?;
     // Fails only for a process group leader, which is then on its own already.
     let _ = rustix::process::setsid();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(3) // upstream, downstream, command
-        .enable_all()
-        .build()
-        .map_err(text)?;
+    // One thread: what is done with a block takes less time than handing it to another thread.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     runtime.block_on(node::run(ticket, || say(start::JOINED))).map_err(text)?;
     Ok(String::new())
 }

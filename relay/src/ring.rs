@@ -129,12 +129,15 @@ impl Ring {
         self.0.send_modify(|state| state.outcome = Some(outcome));
     }
 
-    /// Changes the place of a reader.
+    /// Changes the place of a reader. Of that the writer hears, if it waited for it: readers wait
+    /// for blocks only, and waking them for each other's steps would cost more than the blocks.
     fn change(&self, id: u64, how: impl FnOnce(&mut Place)) {
-        self.0.send_modify(|state| {
+        self.0.send_if_modified(|state| {
+            let had_room = state.has_room();
             if let Some(place) = state.readers.get_mut(&id) {
                 how(place);
             }
+            !had_room && state.has_room()
         });
     }
 

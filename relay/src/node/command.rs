@@ -8,10 +8,13 @@ use crate::{
     message::{Done, Message, Pace, micros},
     ring::{Reader, Ring},
 };
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    pipe::fcntl_setpipe_size,
+    process::{Pid, Signal, kill_process_group},
+};
 use std::{
     io,
-    os::unix::process::ExitStatusExt,
+    os::{fd::AsFd, unix::process::ExitStatusExt},
     pin::pin,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -28,6 +31,10 @@ const STDERR_TAIL: usize = 4 * 1024;
 
 /// How long standard error may stay open after the command and its group are gone.
 const STDERR_GRACE: Duration = Duration::from_secs(2);
+
+/// Bytes of the pipe into the command: several blocks, so that it is not woken for each. As much as
+/// the system gives to everyone.
+const PIPE: usize = 1024 * 1024;
 
 /// Blocks on the way to a command that did not keep up.
 const OWN_RING: usize = 2;
@@ -122,14 +129,19 @@ async fn live(
 }
 
 fn spawn(text: &str) -> io::Result<Child> {
-    Command::new("/bin/sh")
+    let child = Command::new("/bin/sh")
         .args(["-c", text])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
-        .spawn()
+        .spawn()?;
+    if let Some(stdin) = &child.stdin {
+        // It works with a smaller one as well.
+        let _ = fcntl_setpipe_size(stdin.as_fd(), PIPE);
+    }
+    Ok(child)
 }
 
 /// Shells say 128 + n for signal n; so do we.

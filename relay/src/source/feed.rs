@@ -15,11 +15,16 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    vec,
 };
 use tokio::sync::mpsc;
 
-/// Blocks read ahead of the network, which does not wait for the disk then.
-const AHEAD: usize = 16;
+/// Bytes read ahead of the network, which does not wait for the disk then: handed over in batches
+/// of so many, as waking the other side costs more than a small block.
+const BATCH: usize = 512 * 1024;
+
+/// Batches read ahead.
+const AHEAD: usize = 3;
 
 /// The file and what is known about it.
 #[derive(Debug)]
@@ -104,12 +109,12 @@ impl Feed {
         tokio::task::spawn_blocking(move || {
             let last = feed.read(from, to, &sender).unwrap_or_else(Next::Broken);
             // Nobody waits for it when the peer is gone.
-            let _ = sender.blocking_send(last);
+            let _ = sender.blocking_send(vec![last]);
         });
-        FromFile(blocks)
+        FromFile { batches: blocks, batch: Vec::new().into_iter() }
     }
 
-    fn read(&self, from: u64, to: Option<u64>, sender: &mpsc::Sender<Next>) -> Result<Next, Loss> {
+    fn read(&self, from: u64, to: Option<u64>, sender: &Sender) -> Result<Next, Loss> {
         let to = to.map_or(self.total, |to| to.min(self.total));
         for offset in [from, to] {
             if offset != self.total && !offset.is_multiple_of(self.block) {
@@ -120,18 +125,40 @@ impl Feed {
         let mut file = File::open(&self.path).map_err(wrong(from))?;
         file.seek(SeekFrom::Start(from)).map_err(wrong(from))?;
         let mut offset = from;
+        // The first goes out at once.
+        let mut most = 1;
         while offset < to {
-            let left = usize::try_from((to - offset).min(self.block)).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; left];
-            file.read_exact(&mut bytes).map_err(wrong(offset))?;
-            let block = Block::new(offset, bytes.into());
-            self.know(&block)?;
-            if sender.blocking_send(Next::Block(block)).is_err() {
+            let mut batch = Vec::with_capacity(most);
+            while offset < to && batch.len() < most {
+                match self.block(&mut file, offset, (to - offset).min(self.block)) {
+                    Ok(block) => batch.push(Next::Block(block)),
+                    Err(loss) => {
+                        // What is good goes first.
+                        let _ = sender.blocking_send(batch);
+                        return Err(loss);
+                    }
+                }
+                offset += self.block;
+            }
+            if sender.blocking_send(batch).is_err() {
                 return Ok(Next::Gone);
             }
-            offset += left as u64;
+            most = (BATCH as u64 / self.block).max(1).try_into().unwrap_or(usize::MAX);
         }
         Ok(Next::End(End { length: to }))
+    }
+
+    /// The block of `length` bytes at `offset`, where `file` is.
+    fn block(&self, file: &mut File, offset: u64, length: u64) -> Result<Block, Loss> {
+        let wrong = |error: io::Error| self.loss(offset, error.to_string());
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(usize::MAX));
+        let read = file.take(length).read_to_end(&mut bytes).map_err(wrong)?;
+        if read as u64 != length {
+            return Err(wrong(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let block = Block::new(offset, bytes.into());
+        self.know(&block)?;
+        Ok(block)
     }
 
     /// Keeps the digest of a block; each has only one.
@@ -158,12 +185,26 @@ impl Feed {
     }
 }
 
+/// From the thread that reads.
+type Sender = mpsc::Sender<Vec<Next>>;
+
 /// Blocks of a file.
-pub(super) struct FromFile(mpsc::Receiver<Next>);
+pub(super) struct FromFile {
+    batches: mpsc::Receiver<Vec<Next>>,
+    batch: vec::IntoIter<Next>,
+}
 
 impl Blocks for FromFile {
     async fn next(&mut self) -> Next {
-        self.0.recv().await.unwrap_or(Next::Gone)
+        loop {
+            if let Some(next) = self.batch.next() {
+                return next;
+            }
+            match self.batches.recv().await {
+                Some(batch) => self.batch = batch.into_iter(),
+                None => return Next::Gone,
+            }
+        }
     }
 }
 
