@@ -15,10 +15,7 @@ const SLOW_COMMAND: u64 = 2;
 
 /// The same for links. Blocks that waited in the kernel come at once, which makes links that are alike
 /// look different.
-const SLOW_LINK: u64 = 4;
-
-/// How long the speeds of a new stream are not judged, in windows.
-const SETTLING: u64 = 1;
+pub(super) const SLOW_LINK: u64 = 4;
 
 /// A speed beside those of the others, bytes per second.
 #[derive(Clone, Copy)]
@@ -128,7 +125,7 @@ impl Roster<'_> {
         if self.seats[index].result.is_some() {
             return;
         }
-        let settled = pace.windows > SETTLING;
+        let settled = pace.is_settled();
         let command = self.compare(index, |seat| seat.pace.command);
         let slow = settled && pace.held && command.is_slow(SLOW_COMMAND);
         if !self.seats[index].loose && (slow || self.is_stuck(index)) {
@@ -143,10 +140,15 @@ impl Roster<'_> {
         }
     }
 
-    /// Is its peer kept from reading by it? Of the server nobody can tell: it has the whole file, and
-    /// its first link is as fast as the network, while others seem faster after it.
+    /// Is its peer kept from reading by it? Of the server nobody can tell: it has the whole file. The
+    /// first of a line is looked at in another way (`probe`).
     fn holds_up(&self, index: usize) -> bool {
         self.seats[index].parent.is_some_and(|parent| self.seats[parent].pace.held)
+    }
+
+    /// Its link is slow, by what was measured of it and of another one.
+    pub(super) fn note_link(&mut self, index: usize, own: Option<u64>, others: Option<u64>) {
+        self.note(index, "its link", Compared { own, others });
     }
 
     fn note(&mut self, index: usize, what: &'static str, speeds: Compared) {
@@ -176,15 +178,18 @@ impl Roster<'_> {
 
     /// Those behind a member get their blocks from the one before it, and it goes behind all.
     fn demote(&mut self, index: usize) {
-        let behind: Vec<usize> = (0..self.seats.len())
-            .filter(|other| self.seats[*other].parent == Some(index))
-            .collect();
-        if behind.is_empty() {
-            return;
+        if self.seats.iter().any(|seat| seat.parent == Some(index)) {
+            self.retire(index);
         }
+    }
+
+    /// The same for one that nobody may be behind of.
+    pub(super) fn retire(&mut self, index: usize) {
         self.seats[index].shunned = true;
-        for one in behind {
-            self.bypass(one, index);
+        for one in 0..self.seats.len() {
+            if self.seats[one].parent == Some(index) {
+                self.bypass(one, index);
+            }
         }
         self.move_behind(index);
     }

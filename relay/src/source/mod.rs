@@ -8,6 +8,7 @@
 mod door;
 mod feed;
 mod heal;
+mod probe;
 mod roster;
 mod seat;
 mod shape;

@@ -57,6 +57,11 @@ impl<'a> Roster<'a> {
         (!self.begun && self.is_connected()).then_some(self.gathering)
     }
 
+    /// Bytes of the file.
+    pub(super) fn total(&self) -> u64 {
+        self.feed.total()
+    }
+
     /// Is there a result for everyone?
     pub(super) fn is_settled(&self) -> bool {
         self.seats.iter().all(|seat| seat.result.is_some())
@@ -233,8 +238,10 @@ impl<'a> Roster<'a> {
         match message {
             Message::Progress(progress) => {
                 self.advance(index, progress.taken);
-                self.seats[index].pace.take(Instant::now(), progress);
+                let now = Instant::now();
+                self.seats[index].pace.take(now, progress);
                 self.review(index);
+                self.probe(index, now, progress.link.bytes);
             }
             Message::Done(done) => {
                 self.advance(index, done.taken);

@@ -1,12 +1,15 @@
 //! One member, as the server sees it.
 
-use super::{Failure, door::Line};
+use super::{Failure, door::Line, probe::Probe};
 use crate::message::{Message, Pace, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Speeds are those of so long a time.
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// How long the speeds of a new stream are not judged, in windows.
+const SETTLING: u64 = 1;
 
 /// The way to a member's relay.
 #[derive(Default)]
@@ -37,6 +40,10 @@ pub(super) struct Seat {
     pub(super) shunned: bool,
     /// Its command does not hold it back any more.
     pub(super) loose: bool,
+    /// It is being compared with the one behind it.
+    pub(super) probe: Option<Probe>,
+    /// Not again before.
+    pub(super) probe_after: Option<Instant>,
     /// Losses of the server's own stream at the same block: which, and how many.
     pub(super) losses: (u64, u32),
 }
@@ -111,6 +118,11 @@ impl Speeds {
         self.held = share(progress.held.saturating_sub(base.held), 30);
         self.windows += 1;
         self.base = Some((now, progress));
+    }
+
+    /// Can it be judged yet?
+    pub(super) fn is_settled(&self) -> bool {
+        self.windows > SETTLING
     }
 
     /// What was measured is not of the peer any more that there is now.

@@ -9,8 +9,6 @@ use std::{env, fs, net::Ipv4Addr, process::Stdio, sync::Mutex, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command, time::timeout};
 
 const NODES: usize = 4;
-/// The node whose link is slow, in the middle of the line.
-const SLOW: usize = 1;
 /// Megabits per second of the slow link, and of the others.
 const SPEEDS: [u32; 2] = [16, 160];
 const IMAGE: usize = 24 * 1024 * 1024;
@@ -38,12 +36,22 @@ done
 
 #[tokio::test]
 async fn a_node_with_a_slow_link_holds_up_nobody() {
+    the_others_do_not_wait_for(1).await;
+}
+
+/// The server sends to it as fast as it can: nothing on the server tells that it is slow.
+#[tokio::test]
+async fn nor_does_it_as_the_first_of_the_line() {
+    the_others_do_not_wait_for(0).await;
+}
+
+async fn the_others_do_not_wait_for(slow: usize) {
     let run = Command::new("unshare")
         .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
         .args(["sh", "-ec", NETWORK, "sh"])
         .arg(env::current_exe().unwrap())
         .args(["--exact", "--ignored", "--nocapture", "links::beside_a_switch"])
-        .envs([("slow", SLOW.to_string()), ("thin", SPEEDS[0].to_string())])
+        .envs([("slow", slow.to_string()), ("thin", SPEEDS[0].to_string())])
         .env("fast", SPEEDS[1].to_string())
         .kill_on_drop(true)
         .output();
@@ -86,14 +94,15 @@ async fn beside_a_switch() {
         Ok(())
     };
     let taken = Mutex::new([0; NODES]);
+    let slow: usize = env::var("slow").unwrap().parse().unwrap();
     // What the slow one had when the last of the others was done.
     let behind = Mutex::new(None);
     let progress = |index: usize, bytes: u64| {
         let mut taken = taken.lock().unwrap();
         taken[index] = bytes;
-        let done = |(index, bytes): (usize, &u64)| index == SLOW || *bytes == IMAGE as u64;
+        let done = |(index, bytes): (usize, &u64)| index == slow || *bytes == IMAGE as u64;
         if taken.iter().enumerate().all(done) {
-            behind.lock().unwrap().get_or_insert(taken[SLOW]);
+            behind.lock().unwrap().get_or_insert(taken[slow]);
         }
     };
     let report = source::broadcast(listener, &job, launch, &progress).await.unwrap();
