@@ -26,7 +26,7 @@ mod testing;
 pub mod tftp;
 
 pub use assets::{
-    Asset, AssetPath, Assets, BadPath, Content, Directory, ProfileTable, Refusal, Routes,
+    Asset, AssetPath, Assets, BadPath, Content, Directory, FileId, ProfileTable, Refusal, Routes,
 };
 pub use event::{Client, Event, Outcome, Server, Stage, Unwatched, Watcher};
 pub use known::{Admission, Known, Reported};

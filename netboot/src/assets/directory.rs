@@ -2,7 +2,7 @@
 
 use super::{Asset, AssetPath, Assets, Refusal};
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, open, openat2},
+    fs::{Mode, OFlags, ResolveFlags, fstatfs, open, openat2},
     io::Errno,
 };
 use std::{
@@ -14,15 +14,25 @@ use std::{
     sync::Arc,
 };
 
+/// File systems that answer from memory or a disk of this machine, by their magic numbers
+/// (statfs(2)): btrfs, ext2 to 4, f2fs, overlayfs, squashfs, tmpfs, xfs.
+const LOCAL: [u32; 7] =
+    [0x9123_683e, 0xef53, 0xf2f5_2010, 0x794c_7630, 0x7371_7368, 0x0102_1994, 0x5846_5342];
+
 /// The plain files below a root, the same for every client.
 ///
 /// The kernel resolves each name with `RESOLVE_BENEATH` (openat2(2), Linux 5.6),
 /// so neither a path nor a link leads out of the root, even one that is made
 /// while a name is looked up. Absolute links are refused, wherever they point.
+///
+/// Names are looked up at once where that cannot take long: on a file system of
+/// this machine, or what the kernel remembers of another. A thread waits for the rest.
 #[derive(Clone, Debug)]
 pub struct Directory {
     root: Arc<OwnedFd>,
     path: PathBuf,
+    /// How a name is looked up without waiting.
+    at_once: ResolveFlags,
 }
 
 impl Directory {
@@ -36,7 +46,10 @@ impl Directory {
         let root = open(path, flags, Mode::empty()).map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
-        Ok(Self { root: Arc::new(root), path: path.to_owned() })
+        let kind = fstatfs(&root).map_or(0, |system| system.f_type);
+        let local = u32::try_from(kind).is_ok_and(|kind| LOCAL.contains(&kind));
+        let at_once = if local { ResolveFlags::NO_XDEV } else { ResolveFlags::CACHED };
+        Ok(Self { root: Arc::new(root), path: path.to_owned(), at_once })
     }
 
     /// The root, as it was given.
@@ -44,10 +57,10 @@ impl Directory {
         &self.path
     }
 
-    fn open_below(&self, path: &AssetPath) -> Result<Asset, Refusal> {
+    fn open_below(&self, path: &AssetPath, more: ResolveFlags) -> Result<Asset, Refusal> {
         // Without NONBLOCK, opening a FIFO would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
         match openat2(&*self.root, path.as_str(), flags, Mode::empty(), within) {
             Ok(file) => Asset::file(File::from(file)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Err(Refusal::NotFound),
@@ -62,8 +75,14 @@ impl Directory {
 #[async_trait::async_trait]
 impl Assets for Directory {
     async fn open(&self, path: &AssetPath, _: IpAddr) -> Result<Asset, Refusal> {
+        match self.open_below(path, self.at_once) {
+            // Not in memory, on another file system, out of the root, or broken: the full look tells.
+            Err(Refusal::Unreadable(_)) => {}
+            answer => return answer,
+        }
         let (directory, path) = (self.clone(), path.clone());
-        let opened = tokio::task::spawn_blocking(move || directory.open_below(&path)).await;
+        let open = move || directory.open_below(&path, ResolveFlags::empty());
+        let opened = tokio::task::spawn_blocking(open).await;
         opened.map_err(io::Error::other)?
     }
 }

@@ -7,16 +7,26 @@
 
 mod directory;
 mod path;
+mod pieces;
 mod routes;
 mod table;
 
 pub use directory::Directory;
 pub use path::{AssetPath, BadPath};
+pub(crate) use pieces::Pieces;
 pub use routes::Routes;
 pub use table::{Content, ProfileTable};
 
 use bytes::Bytes;
-use std::{fs::File, io, net::IpAddr, os::unix::fs::FileExt, sync::Arc, time::SystemTime};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use std::{
+    fs::File,
+    io::{self, IoSliceMut},
+    net::IpAddr,
+    os::unix::fs::{FileExt, MetadataExt},
+    sync::Arc,
+    time::SystemTime,
+};
 
 /// The content of a boot file. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,7 +41,18 @@ pub enum Asset {
         len: u64,
         /// When it was changed last, if the file system tells.
         modified: Option<SystemTime>,
+        /// Which file it is, and in which state.
+        id: FileId,
     },
+}
+
+/// One state of one file: another file, or the same after a change, has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+    len: u64,
+    changed: (i64, i64),
 }
 
 impl Asset {
@@ -45,7 +66,9 @@ impl Asset {
             return Err(Refusal::NotFound);
         }
         let (len, modified) = (meta.len(), meta.modified().ok());
-        Ok(Self::File { file: Arc::new(file), len, modified })
+        let changed = (meta.ctime(), meta.ctime_nsec());
+        let id = FileId { device: meta.dev(), inode: meta.ino(), len, changed };
+        Ok(Self::File { file: Arc::new(file), len, modified, id })
     }
 
     /// Length in bytes.
@@ -61,7 +84,8 @@ impl Asset {
         self.len() == 0
     }
 
-    /// The bytes from `offset` on: `count` of them, or fewer at the end.
+    /// The bytes from `offset` on: `count` of them, or fewer at the end. What the kernel has in memory
+    /// is read at once, the rest by a thread that may wait for the disk.
     ///
     /// # Errors
     /// The file cannot be read, or became shorter than it was when opened.
@@ -74,16 +98,35 @@ impl Asset {
                 Ok(bytes.slice(start..start + count))
             }
             Self::File { file, .. } => {
+                let mut buffer = vec![0; count];
+                let had = read_cached(file, &mut buffer, offset)?;
+                if had == count {
+                    return Ok(Bytes::from(buffer));
+                }
                 let file = Arc::clone(file);
                 let read = move || {
-                    let mut buffer = vec![0; count];
-                    file.read_exact_at(&mut buffer, offset)?;
+                    file.read_exact_at(&mut buffer[had..], offset + had as u64)?;
                     Ok(Bytes::from(buffer))
                 };
                 tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
             }
         }
     }
+}
+
+/// Reads what is in the page cache, as far as it goes, and never waits for a disk (preadv2(2)).
+pub(crate) fn read_cached(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut had = 0;
+    while had < buffer.len() {
+        let mut rest = [IoSliceMut::new(&mut buffer[had..])];
+        match preadv2(file, &mut rest, offset + had as u64, ReadWriteFlags::NOWAIT) {
+            Ok(0) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => break,
+            Ok(more) => had += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(had)
 }
 
 /// Why a request got no asset.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 use tftpd::{OptionType, TransferOption};
 
-/// The most that clients may ask for. A transfer holds two windows in memory
-/// (one sent, one read ahead): with the defaults 190 KB, 200 MB for all at worst.
+/// The most that clients may ask for. Transfers hold nothing of what they send: what was read of files
+/// is shared, in `buffer` bytes for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest block in bytes; 1468 keeps a packet within an Ethernet frame.
@@ -19,6 +19,15 @@ pub struct Limits {
     pub transfers: usize,
     /// Longest transfer, whatever the client does.
     pub duration: Duration,
+    /// Most bytes of files in memory, for all transfers together; none of it when there are none.
+    pub buffer: usize,
+    /// Requests of one client address per second, and twice that at once; more are dropped.
+    pub requests: u32,
+    /// Most transfers of one client address at once.
+    pub per_client: usize,
+    /// Most transfers of one client address at once of which it has acknowledged nothing. Whoever
+    /// sends requests in the name of another machine has that machine hit by no more than these.
+    pub unheard: usize,
 }
 
 impl Default for Limits {
@@ -30,6 +39,10 @@ impl Default for Limits {
             sends: 6,
             transfers: 1024,
             duration: Duration::from_secs(1800),
+            buffer: 64 * 1024 * 1024,
+            requests: 100,
+            per_client: 64,
+            unheard: 8,
         }
     }
 }

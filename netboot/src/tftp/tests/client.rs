@@ -1,7 +1,10 @@
 //! A client that follows the RFCs, and loses packets on purpose.
 
 use crate::testing::PATIENCE;
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use tftpd::{ErrorCode, OptionType, Packet, TransferOption};
 use tokio::{
     net::UdpSocket,
@@ -11,6 +14,8 @@ use tokio::{
 /// What to fetch, and how.
 #[derive(Clone)]
 pub(super) struct Fetch {
+    /// Address of the client.
+    pub(super) from: Ipv4Addr,
     pub(super) name: String,
     pub(super) mode: &'static str,
     pub(super) options: Vec<(OptionType, u64)>,
@@ -31,7 +36,8 @@ pub(super) struct Fetched {
 const AGAIN: Duration = Duration::from_millis(300);
 
 pub(super) fn fetch(name: &str) -> Fetch {
-    Fetch { name: name.to_owned(), mode: "octet", options: Vec::new(), lose: 0, acks: 1 }
+    let (from, options) = (Ipv4Addr::LOCALHOST, Vec::new());
+    Fetch { from, name: name.to_owned(), mode: "octet", options, lose: 0, acks: 1 }
 }
 
 impl Fetch {
@@ -48,7 +54,7 @@ impl Fetch {
     }
 
     pub(super) async fn run(&self, server: SocketAddr) -> Result<Fetched, (ErrorCode, String)> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind((self.from, 0)).await.unwrap();
         timeout(PATIENCE, self.run_on(&socket, server)).await.expect("the transfer ends")
     }
 

@@ -1,5 +1,7 @@
 mod client;
+mod flood;
 mod hostile;
+mod proxy;
 
 use super::{Limits, bind, serve};
 use crate::{
@@ -7,7 +9,11 @@ use crate::{
     testing::{PATIENCE, Site, content},
 };
 use client::{Fetch, fetch};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use tftpd::OptionType::{BlockSize, TransferSize, WindowSize};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -97,6 +103,22 @@ async fn loss_costs_time_and_no_content() {
     assert!((199_000..=200_000).contains(&running.site.end().await.1));
 }
 
+/// What is lost, comes twice or late on the way is somebody else's doing: neither side knows.
+#[tokio::test]
+async fn a_bad_network_costs_time_and_no_content() {
+    let mut running = start(limits());
+    let bytes = content(300_000);
+    running.site.file("file", &bytes);
+    for (seed, window) in [(1, 1), (2, 4), (3, 16), (4, 64)] {
+        let network = proxy::start(running.server, seed).await;
+        let asked = fetch("file").with(BlockSize, 1428).with(WindowSize, window);
+        let fetched = asked.run(network.address).await.unwrap();
+        assert!(fetched.content == bytes, "window {window}");
+        assert!(network.harm() > 0, "window {window}: nothing was lost");
+        assert!(running.site.end().await.1 > 290_000);
+    }
+}
+
 #[tokio::test]
 async fn block_numbers_roll_over() {
     let running = start(limits());
@@ -126,8 +148,10 @@ async fn a_thousand_clients_at_once() {
     let mut clients = JoinSet::new();
     for number in 0..1000 {
         let window = if number % 2 == 0 { 1 } else { 16 };
+        let from = Ipv4Addr::from_bits(0x7f01_0000 + number);
+        running.site.known.insert(from.into());
         let asked = fetch("kernel").with(BlockSize, 1468).with(WindowSize, window);
-        let server = running.server;
+        let (asked, server) = (Fetch { from, ..asked }, running.server);
         clients.spawn(async move { asked.run(server).await });
     }
     let mut good = 0;
