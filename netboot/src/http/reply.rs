@@ -1,124 +1,118 @@
 //! One request, one response.
 
-use super::range::{Part, part};
+use super::{
+    head::Request,
+    range::{Part, part},
+};
 use crate::{Asset, BootService, Delivery, Outcome, Refusal, Server};
-use bytes::Bytes;
-use futures_util::stream;
-use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
-use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    body::Frame,
+use http::{
+    HeaderMap, Method, StatusCode,
     header::{
-        self, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-        ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED,
-        RANGE,
+        ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+        HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
     },
 };
 use std::{
-    io,
     net::IpAddr,
     ops::Range,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Bytes read and handed on at once; larger ones gain nothing.
-const PIECE: usize = 256 * 1024;
+/// The answer to a request.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) content: Option<Content>,
+}
 
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// What follows the head. Its end is reported when the connection lets go of it.
+pub(super) struct Content {
+    pub(super) asset: Asset,
+    pub(super) range: Range<u64>,
+    pub(super) delivery: Delivery,
+}
 
 /// Answers `request` of `client`.
-pub(super) async fn reply<B>(
-    request: Request<B>,
-    service: BootService,
-    client: IpAddr,
-) -> Response<Body> {
-    let raw = request.uri().path();
-    let head = match *request.method() {
+pub(super) async fn reply(request: &Request, service: &BootService, client: IpAddr) -> Reply {
+    let raw = &request.path;
+    let head = match request.method {
         Method::GET => false,
         Method::HEAD => true,
         _ => {
             service.refused(Server::Http, raw, client, "only GET and HEAD are answered");
-            let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            let mut reply = Reply::new(StatusCode::METHOD_NOT_ALLOWED);
+            reply.headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return reply;
         }
     };
     let Ok(path) = percent_encoding::percent_decode_str(raw).decode_utf8() else {
         service.refused(Server::Http, raw, client, "the path is not UTF-8");
-        return status(StatusCode::BAD_REQUEST);
+        return Reply::new(StatusCode::BAD_REQUEST);
     };
     match service.open(Server::Http, &path, client).await {
-        Ok((asset, delivery)) => send(request.headers(), head, asset, delivery),
-        Err(Refusal::NotFound) => status(StatusCode::NOT_FOUND),
-        Err(Refusal::BadPath(_) | Refusal::Stranger) => status(StatusCode::FORBIDDEN),
-        Err(Refusal::Unreadable(_)) => status(StatusCode::INTERNAL_SERVER_ERROR),
+        Ok((asset, delivery)) => send(&request.headers, head, asset, delivery),
+        Err(Refusal::NotFound) => Reply::new(StatusCode::NOT_FOUND),
+        Err(Refusal::BadPath(_) | Refusal::Stranger) => Reply::new(StatusCode::FORBIDDEN),
+        Err(Refusal::Unreadable(_)) => Reply::new(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
-fn send(asked: &HeaderMap, head: bool, asset: Asset, mut delivery: Delivery) -> Response<Body> {
+fn send(asked: &HeaderMap, head: bool, asset: Asset, mut delivery: Delivery) -> Reply {
     let validators = Validators::of(&asset);
     let len = asset.len();
     if validators.unchanged(asked) {
         delivery.finish(Outcome::Sent("not modified".into()));
-        let mut response = status(StatusCode::NOT_MODIFIED);
-        validators.write(&mut response);
-        return response;
+        let mut reply = Reply::new(StatusCode::NOT_MODIFIED);
+        validators.write(&mut reply);
+        return reply;
     }
     let wanted = asked.get(RANGE).and_then(|value| value.to_str().ok());
     let wanted = wanted.filter(|_| !head && validators.range_applies(asked));
-    let (code, range) = match wanted.map_or(Part::Whole, |header| part(header, len)) {
+    let (status, range) = match wanted.map_or(Part::Whole, |header| part(header, len)) {
         Part::Whole => (StatusCode::OK, 0..len),
         Part::Bytes(range) => (StatusCode::PARTIAL_CONTENT, range),
         Part::Unsatisfiable => {
             delivery.finish(Outcome::Refused("the range is behind the end of the file".into()));
-            let mut response = status(StatusCode::RANGE_NOT_SATISFIABLE);
-            put(&mut response, CONTENT_RANGE, &format!("bytes */{len}"));
-            return response;
+            let mut reply = Reply::new(StatusCode::RANGE_NOT_SATISFIABLE);
+            reply.put(CONTENT_RANGE, &format!("bytes */{len}"));
+            return reply;
         }
     };
-    let mut response = status(code);
-    if code == StatusCode::PARTIAL_CONTENT {
+    let mut reply = Reply::new(status);
+    if status == StatusCode::PARTIAL_CONTENT {
         let Range { start, end } = range;
-        put(&mut response, CONTENT_RANGE, &format!("bytes {start}-{}/{len}", end - 1));
+        reply.put(CONTENT_RANGE, &format!("bytes {start}-{}/{len}", end - 1));
     }
-    put(&mut response, CONTENT_LENGTH, &(range.end - range.start).to_string());
-    put(&mut response, CONTENT_TYPE, "application/octet-stream");
-    put(&mut response, ACCEPT_RANGES, "bytes");
-    validators.write(&mut response);
+    reply.put(CONTENT_LENGTH, &(range.end - range.start).to_string());
+    reply.put(CONTENT_TYPE, "application/octet-stream");
+    reply.put(ACCEPT_RANGES, "bytes");
+    validators.write(&mut reply);
     if head {
         delivery.finish(Outcome::Sent("headers only".into()));
+    } else if range.is_empty() {
+        delivery.finish(Outcome::Sent("empty".into()));
     } else {
-        *response.body_mut() = body(asset, range, delivery);
+        reply.content = Some(Content { asset, range, delivery });
     }
-    response
+    reply
 }
 
-/// The content of `range`. Its end is reported when the connection lets go of it.
-fn body(asset: Asset, range: Range<u64>, mut delivery: Delivery) -> Body {
-    if range.is_empty() {
-        delivery.finish(Outcome::Sent("empty".into()));
+impl Reply {
+    /// One without content.
+    pub(super) fn new(status: StatusCode) -> Self {
+        let mut reply = Self { status, headers: HeaderMap::new(), content: None };
+        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+            reply.put(CONTENT_LENGTH, "0");
+        }
+        reply
     }
-    let pieces = stream::unfold((asset, range, delivery), async |(asset, range, mut delivery)| {
-        let left = range.end - range.start;
-        if left == 0 {
-            return None;
+
+    fn put(&mut self, name: HeaderName, value: &str) {
+        // Every value here is made of digits, dates and fixed text.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
         }
-        let count = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        let piece = asset.read_at(range.start, count).await;
-        let mut rest = range.end..range.end;
-        match &piece {
-            Ok(bytes) => {
-                delivery.add(bytes.len() as u64);
-                rest.start = range.start + bytes.len() as u64;
-                if rest.is_empty() {
-                    delivery.finish(Outcome::Sent("all".into()));
-                }
-            }
-            Err(error) => delivery.finish(Outcome::Failed(error.to_string().into())),
-        }
-        Some((piece.map(Frame::data), (asset, rest, delivery)))
-    });
-    StreamBody::new(pieces).boxed_unsync()
+    }
 }
 
 /// What tells one state of a file from another. Texts made for a request have none.
@@ -136,13 +130,13 @@ impl Validators {
         Self { tag: Some(format!("\"{len:x}-{stamp:x}\"")), modified: Some(*modified) }
     }
 
-    fn write(&self, response: &mut Response<Body>) {
+    fn write(&self, reply: &mut Reply) {
         match (&self.tag, self.modified) {
             (Some(tag), Some(modified)) => {
-                put(response, ETAG, tag);
-                put(response, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+                reply.put(ETAG, tag);
+                reply.put(LAST_MODIFIED, &httpdate::fmt_http_date(modified));
             }
-            _ => put(response, CACHE_CONTROL, "no-store"),
+            _ => reply.put(CACHE_CONTROL, "no-store"),
         }
     }
 
@@ -178,20 +172,4 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 /// Dates in headers have no fractions.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn put(response: &mut Response<Body>, name: HeaderName, value: &str) {
-    // Every value here is made of digits, dates and fixed text.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
-}
-
-fn status(code: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
-    *response.status_mut() = code;
-    if !code.is_success() && code != StatusCode::NOT_MODIFIED {
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    response
 }

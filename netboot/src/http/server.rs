@@ -1,27 +1,30 @@
 //! Accepts connections and bounds them.
 
-use super::reply::reply;
+use super::{
+    body::Writer,
+    head::{self, Head},
+    reply::{Reply, reply},
+};
 use crate::BootService;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::BytesMut;
 use socket2::SockRef;
 use std::{
     collections::{HashMap, hash_map::Entry},
-    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    pin::pin,
     time::Duration,
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-/// Most bytes of a request's head.
-const HEADERS: usize = 16 * 1024;
+/// Bytes of a body that are read, and how long, before a connection is closed.
+const UNREAD: usize = 64 * 1024;
+const LINGER: Duration = Duration::from_secs(1);
 /// Pause after accepting failed (too many open files), so that it does not fill the log.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -153,27 +156,85 @@ async fn connection(
     {
         tracing::debug!(%client, %error, "cannot set socket options");
     }
-    let answer = service_fn(|request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(reply(request, service, client).await) }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.headers)
-            .max_buf_size(HEADERS)
-            .serve_connection(TokioIo::new(stream), answer)
-    );
-    let life = timeout(limits.connection, async {
-        tokio::select! {
-            ended = connection.as_mut() => return ended,
-            () = stop.cancelled() => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await
-    });
-    if let Ok(Err(error)) = life.await {
+    let mut connection = Connection { stream, client, service, limits, input: BytesMut::new() };
+    if let Ok(Err(error)) = timeout(limits.connection, connection.serve(&stop)).await {
         tracing::debug!(%client, %error, "HTTP connection");
     }
     client
+}
+
+struct Connection {
+    stream: TcpStream,
+    client: IpAddr,
+    service: BootService,
+    limits: Limits,
+    /// Read, and not yet understood.
+    input: BytesMut,
+}
+
+impl Connection {
+    /// Answers one request after the other, until the client, `stop` or an error ends it.
+    async fn serve(&mut self, stop: &CancellationToken) -> io::Result<()> {
+        loop {
+            let next = timeout(self.limits.headers, self.next());
+            let Some(Ok(next)) = stop.run_until_cancelled(next).await else { return Ok(()) };
+            let (reply, modern, keeps, body) = match next? {
+                Head::Partial => return Ok(()),
+                Head::Bad(status) => (Reply::new(status), true, false, true),
+                Head::Request(request) => {
+                    let reply = reply(&request, &self.service, self.client).await;
+                    let keeps = request.keeps() && !stop.is_cancelled();
+                    (reply, request.modern, keeps, request.has_body())
+                }
+            };
+            self.answer(reply, modern, keeps).await?;
+            if !keeps {
+                return self.close(body).await;
+            }
+        }
+    }
+
+    /// The next request; `Partial` when the client has hung up.
+    async fn next(&mut self) -> io::Result<Head> {
+        loop {
+            match head::take(&mut self.input) {
+                Head::Partial => {}
+                taken => return Ok(taken),
+            }
+            self.input.reserve(1024);
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Ok(Head::Partial);
+            }
+        }
+    }
+
+    async fn answer(&self, reply: Reply, modern: bool, keeps: bool) -> io::Result<()> {
+        let writer = Writer { stream: &self.stream, stall: self.limits.stall };
+        writer.bytes(&head::write(&reply, modern, keeps), reply.content.is_some()).await?;
+        match reply.content {
+            Some(content) => writer.content(content).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the connection. A body that nobody reads would have the kernel take back the answer, so some
+    /// of it is read.
+    async fn close(&mut self, body: bool) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let drain = async {
+            let mut left = UNREAD;
+            while left > 0 {
+                self.input.clear();
+                self.input.reserve(1024);
+                match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => left = left.saturating_sub(read),
+                }
+            }
+        };
+        if body {
+            timeout(LINGER, drain).await.ok();
+        }
+        Ok(())
+    }
 }

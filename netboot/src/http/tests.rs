@@ -202,6 +202,112 @@ async fn slow_clients_hold_nobody() {
     }
 }
 
+/// Clients that take nothing of what they asked for hold neither others nor, for long, the server.
+#[tokio::test]
+async fn clients_that_do_not_read_hold_nobody() {
+    let stall = Duration::from_millis(300);
+    let mut running = start(Limits { stall, per_client: 1000, ..Limits::default() }).await;
+    running.site.file("large", &content(32 * 1024 * 1024));
+    let small = content(100_000);
+    running.site.file("small", &small);
+    let mut stuck = Vec::new();
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(running.server).await.unwrap();
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: boot\r\n\r\n").await.unwrap();
+        stuck.push(stream);
+    }
+    for _ in 0..20 {
+        assert!(ask(running.server, "GET /small HTTP/1.1").await.body == small);
+    }
+    let mut cut = 0;
+    while cut < stuck.len() {
+        let (outcome, bytes) = running.site.end().await;
+        if outcome == Outcome::Sent("all".into()) {
+            assert_eq!(bytes, 100_000);
+            continue;
+        }
+        assert!(matches!(outcome, Outcome::Failed(_)) && bytes < 32 * 1024 * 1024, "{outcome:?}");
+        cut += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_downloads_at_once() {
+    let want = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let want = rustix::process::Rlimit { current: want.maximum, ..want };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, want).unwrap();
+    let running = start(Limits { per_client: 2000, ..Limits::default() }).await;
+    let bytes = content(300_000);
+    running.site.file("kernel", &bytes);
+    let mut downloads = JoinSet::new();
+    for number in 0..1000 {
+        let (server, start) = (running.server, number * 250);
+        downloads.spawn(async move {
+            let head = format!("GET /kernel HTTP/1.1\r\nRange: bytes={start}-");
+            (start, ask(server, &head).await)
+        });
+    }
+    while let Some(download) = downloads.join_next().await {
+        let (start, answer) = download.unwrap();
+        assert!(answer.status == 206 && answer.body == bytes[start..], "from {start}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_becomes_shorter_ends_the_connection_and_is_told() {
+    let mut running = start(Limits::default()).await;
+    running.site.file("large", &content(64 * 1024 * 1024));
+    let mut stream = TcpStream::connect(running.server).await.unwrap();
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: boot\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 4096];
+    stream.read_exact(&mut answer).await.unwrap();
+    let file = std::fs::File::options().write(true).open(running.site.root.path().join("large"));
+    file.unwrap().set_len(1024 * 1024).unwrap();
+    let rest = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it ends");
+    assert!(rest.is_err() || answer.len() < 64 * 1024 * 1024);
+    let (outcome, _) = running.site.end().await;
+    let Outcome::Failed(why) = outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("shorter"), "{why}");
+}
+
+#[tokio::test]
+async fn requests_may_come_before_their_answers() {
+    let running = start(Limits::default()).await;
+    running.site.file("a", b"first");
+    running.site.file("b", b"second");
+    let requests =
+        "GET /a HTTP/1.1\r\nHost: x\r\n\r\nHEAD /b HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1";
+    let answer = ask(running.server, requests).await;
+    assert!(answer.body.starts_with(b"firstHTTP/1.1 200 OK\r\n"));
+    assert!(answer.body.ends_with(b"\r\n\r\nsecond"));
+}
+
+/// What follows the head of such a request is not taken for another request.
+#[tokio::test]
+async fn a_body_is_not_read_and_the_answer_arrives() {
+    let running = start(Limits::default()).await;
+    running.site.file("file", b"content");
+    for length in ["Content-Length: 40000", "Transfer-Encoding: chunked"] {
+        let mut stream = TcpStream::connect(running.server).await.unwrap();
+        let head = format!("POST /file HTTP/1.1\r\nHost: boot\r\n{length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&b"GET /file HTTP/1.1\r\n\r\n".repeat(1800)).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("it ends").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_and_ends_the_connection() {
+    let running = start(Limits::default()).await;
+    let long = format!("GET /{} HTTP/1.1", "x".repeat(20_000));
+    for (head, status) in [("nonsense", 400), ("GET / HTTP/3.7", 400), (&long, 431)] {
+        assert_eq!(ask(running.server, head).await.status, status, "{}", &head[..8]);
+    }
+}
+
 #[tokio::test]
 async fn a_client_has_so_many_connections_and_no_more() {
     let running = start(Limits { per_client: 2, ..Limits::default() }).await;
