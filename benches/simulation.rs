@@ -3,9 +3,14 @@
 //!
 //! Prints a table; nothing is asserted: `scripts/bench simulation`. The ratios are to a run of 100
 //! nodes, which is measured in turns with the others: what a node costs must not grow with their
-//! number. The memory is that of the service and of the machines it is shown.
+//! number. The memory is that of the service and of the machines it is shown; the server's disk, which
+//! a simulation keeps in memory too, is not counted.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+#![expect(clippy::cast_precision_loss, reason = "megabytes")]
 
+mod goals;
+
+use goals::{Aim, Goals};
 use kadence::{
     platform::sim::Faults,
     simulation::{Place, Report, Scenario},
@@ -32,7 +37,7 @@ const ROUNDS: u32 = 20;
 struct Measured {
     report: Report,
     time: Duration,
-    /// Bytes at the peak.
+    /// Bytes at the peak, without what a server has on its disk.
     heap: usize,
 }
 
@@ -45,7 +50,8 @@ fn measure(scenario: &Scenario, place: &Place) -> Result<Measured, Box<dyn Error
     if !report.held() {
         return Err(format!("an invariant was broken\n{report}").into());
     }
-    Ok(Measured { report, time, heap: PEAK.peak_usage() - before })
+    let heap = PEAK.peak_usage() - before - report.journal.disk;
+    Ok(Measured { report, time, heap })
 }
 
 /// Time of a node, milliseconds.
@@ -69,7 +75,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "{:<28} {:>9} {:>12} {:>22} {:>12}   nodes that failed",
         "deployment of", "time", "a node", "ratio to 100 nodes", "heap a node"
     );
-    for (rate, note) in [(0.0, "without faults"), (0.02, "with 2 % faults")] {
+    let mut goals = Goals::default();
+    for (rate, note, limit) in [(0.0, "without faults", 60.0), (0.02, "with 2 % faults", 120.0)] {
         let faults = Faults::uniform(rate)?;
         // What is measured first would pay for the first pages of the heap.
         few(&faults, &place)?;
@@ -87,7 +94,17 @@ fn main() -> Result<(), Box<dyn Error>> {
                 heap / nodes as usize / 1024,
                 report.ko,
             );
+            if nodes < 10_000 {
+                continue;
+            }
+            let name = format!("{nodes} nodes {note}");
+            goals.note(&name, (time.as_secs_f64(), "s"), None, Aim::AtMost(limit));
+            let beside = Some(("among 100", floor));
+            goals.note("a node among 10 000", (node, "ms"), beside, Aim::RatioAtMost(1.3));
+            let kib = heap as f64 / f64::from(nodes) / 1024.0;
+            goals.note("memory of a node", (kib, "KiB"), None, Aim::AtMost(8.0));
         }
     }
+    goals.write()?;
     Ok(())
 }

@@ -3,14 +3,15 @@
 //! Prints a table; nothing is asserted. What is compared is measured in turns, because other
 //! work on the machine and its disk changes more than the store does.
 //!
-//!     cargo bench --bench store [-- DIRECTORY]     default: the system's temporary directory
+//!     cargo bench --bench store [-- --dir DIRECTORY]     default: the system's temporary directory
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 #![expect(clippy::cast_precision_loss, reason = "counts and bytes of a benchmark are small")]
 
-use kadence::store::{
-    Change, EmbeddedStore, NodeRecord, NodeState, OperationKind, OperationRecord, Store,
-};
-use serde_json::{json, value::RawValue};
+mod goals;
+mod used;
+
+use goals::{Aim, Goals};
+use kadence::store::{Change, EmbeddedStore, Store};
 use std::{
     error::Error,
     fs::{self, File},
@@ -24,6 +25,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
+use used::{body, fill};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -35,13 +37,6 @@ const KILLS: usize = 10;
 
 /// Set for the process that is killed.
 const VICTIM: &str = "KADENCE_BENCH_VICTIM";
-
-/// What a transition writes: about 200 bytes.
-fn body(n: u64) -> Result<Box<RawValue>> {
-    let nodes: Vec<String> = (0..8).map(|k| format!("node-{:05}", n % 1000 + k)).collect();
-    let text = json!({"batch": n, "step": "BroadcastEnv/send_image", "at": n, "ok": nodes});
-    Ok(RawValue::from_string(text.to_string())?)
-}
 
 /// Something that makes a transition durable.
 #[async_trait::async_trait]
@@ -154,7 +149,11 @@ fn load() -> String {
 }
 
 /// Rates of the store and of the log, in turns.
-async fn transitions(dir: &Path, producers: u64, operations: u64) -> Result<()> {
+async fn transitions(
+    dir: &Path,
+    (producers, operations): (u64, u64),
+    goals: &mut Goals,
+) -> Result<()> {
     let store: Arc<dyn Journal> = Arc::new(EmbeddedStore::open(dir.join("store"))?);
     let log: Arc<dyn Journal> = Arc::new(Log::create(&dir.join("log"))?);
     let (mut ours, mut floor, mut ratios, mut slow) = (vec![], vec![], vec![], vec![]);
@@ -179,41 +178,10 @@ async fn transitions(dir: &Path, producers: u64, operations: u64) -> Result<()> 
         median(&mut ratios),
         load(),
     );
-    Ok(())
-}
-
-/// A site that has been in use: its nodes, and journals of so many records in all.
-async fn fill(store: &EmbeddedStore, nodes: u64, records: u64) -> Result<()> {
-    for block in 0..nodes.div_ceil(1000) {
-        let mut change = Change::new();
-        for n in block * 1000..nodes.min((block + 1) * 1000) {
-            change = change.put_node(NodeRecord {
-                partition: None,
-                node: format!("node-{n}.site.example.org"),
-                state: NodeState::Deployed,
-                user: "ann".to_owned(),
-                environment: None,
-                date: n,
-            });
-        }
-        store.commit(change).await?;
-    }
-    for block in 0..records / 1000 {
-        let wid = format!("D-{block:08}-0000-4000-8000-000000000000");
-        let mut change = Change::new().put_operation(OperationRecord {
-            id: wid.clone(),
-            kind: OperationKind::Deploy,
-            user: "ann".to_owned(),
-            nodes: (0..100).map(|n| format!("node-{n}.site.example.org")).collect(),
-            created: block,
-            ended: Some(block),
-            request: json!({"environment": {"name": "debian"}}),
-            result: json!({}),
-        });
-        for n in 0..1000 {
-            change = change.append(&wid, n, body(n)?);
-        }
-        store.commit(change).await?;
+    if (producers, operations) == (64, 64) {
+        let rate = (median(&mut ours), "/s");
+        let beside = Some(("a plain log", median(&mut floor)));
+        goals.note("durable transitions, 64 producers", rate, beside, Aim::AtLeast(40_000.0));
     }
     Ok(())
 }
@@ -232,7 +200,7 @@ async fn victim(dir: PathBuf) -> Result<()> {
 }
 
 /// Opens a state whose service was killed with SIGKILL, and reads all a start reads.
-async fn reopening(dir: &Path) -> Result<()> {
+async fn reopening(dir: &Path, goals: &mut Goals) -> Result<()> {
     let (mut opening, mut working, mut reading) = (vec![], vec![], vec![]);
     for _ in 0..KILLS {
         let mut child = Command::new(std::env::current_exe()?)
@@ -266,6 +234,8 @@ async fn reopening(dir: &Path) -> Result<()> {
         median(&mut reading),
         load(),
     );
+    let opened = (median(&mut opening), "ms");
+    goals.note("open after kill -9", opened, None, Aim::AtMost(100.0));
     Ok(())
 }
 
@@ -303,14 +273,17 @@ async fn main() -> Result<()> {
     if let Some(dir) = std::env::var_os(VICTIM) {
         return victim(dir.into()).await;
     }
-    let parent = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let parent = goals::option("--dir");
     let parent = parent.map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = tempfile::tempdir_in(&parent)?;
     println!("in {}, {} rounds of {ROUND:?} each, medians", parent.display(), ROUNDS);
-    for (producers, operations) in [(64, 64), (64, 1), (512, 8), (1, 1)] {
+    let mut goals = Goals::default();
+    for producers in [(64, 64), (64, 1), (512, 8), (1, 1)] {
         let dir = tempfile::tempdir_in(dir.path())?;
-        transitions(dir.path(), producers, operations).await?;
+        transitions(dir.path(), producers, &mut goals).await?;
     }
-    reopening(&dir.path().join("killed")).await?;
-    age(dir.path()).await
+    reopening(&dir.path().join("killed"), &mut goals).await?;
+    age(dir.path()).await?;
+    goals.write()?;
+    Ok(())
 }

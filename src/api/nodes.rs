@@ -45,10 +45,10 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Probl
 #[utoipa::path(get, path = "/nodes/{node}", tag = "nodes", params(("node" = String, Path)),
     responses((status = 200, body = NodeInfo), (status = 404, description = "Unknown, or never used")))]
 pub(super) async fn one(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
-    let mut known = nodes::infos(&*api.operations.means().store).await?;
-    match known.remove(request.segment(0)) {
+    let name = request.segment(0);
+    match nodes::info_of(&*api.operations.means().store, name).await? {
         Some(info) => Reply::of(&info),
-        None => Err(Problem::NotFound(format!("nothing is known of {}", request.segment(0)))),
+        None => Err(Problem::NotFound(format!("nothing is known of {name}"))),
     }
 }
 

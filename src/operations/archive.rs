@@ -214,25 +214,26 @@ pub(super) fn statistics(operation: &Operation) -> Vec<StatRow> {
     for watch in &operation.watches {
         let board = watch.board();
         for (id, place) in board.iter().filter(|(_, place)| place.started) {
-            let steps = place.columns.iter().filter(|column| !column.step.is_empty());
-            let step = |column: &super::board::Column| StatStep {
-                name: column.step.clone(),
-                timeout: column.timeout,
-                retries: column.retries,
-                duration: whole(column.seconds.round()),
+            let step = |column: &super::board::Column| {
+                Some(StatStep {
+                    name: column.step.as_deref()?.to_owned(),
+                    timeout: column.timeout,
+                    retries: column.retries,
+                    duration: whole(column.seconds.round()),
+                })
             };
             let environment = operation.environment.as_ref();
             rows.push(StatRow {
                 wid: operation.wid.clone(),
                 hostname: watch.name(id),
                 user: operation.user.clone(),
-                steps: steps.map(step).collect(),
+                steps: place.columns.iter().filter_map(step).collect(),
                 start: whole(seconds(operation.start)),
                 environment: environment.map_or(String::new(), label),
                 anonymous: environment.map(|environment| environment.id == Some(-1)),
                 md5: String::new(),
                 success: place.ended.map(|status| status != Status::Ko),
-                error: place.status.error.clone().unwrap_or_default(),
+                error: place.error.clone().unwrap_or_default(),
             });
         }
     }

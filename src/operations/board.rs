@@ -5,7 +5,7 @@ use crate::{
     types::{NodeStatus, StatusTree, StepStatus},
 };
 use automata::{Failures, Location, NodeId, NodeSet, Path, Status};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Macro-steps of a workflow: the columns of the statistics.
@@ -15,13 +15,23 @@ pub(crate) const POSITIONS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Board {
     nodes: Vec<Place>,
+    /// The steps that were gone through: `Macro/micro`.
+    steps: Vec<String>,
 }
 
 /// Where one node is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
-    /// As users see it.
-    pub(crate) status: NodeStatus,
+    /// The micro-step it is in, or failed in.
+    at: Option<Path>,
+    /// `ok`, `ko`, `reboot_in_progress`, `rebooted` or `brk`.
+    pub(crate) state: &'static str,
+    /// Why it failed last.
+    pub(crate) error: Option<String>,
+    /// What was asked for (power status).
+    pub(crate) out: Option<String>,
+    /// Time in the steps of the board, by their index, milliseconds.
+    took: Vec<(u16, u32)>,
     /// It has begun.
     pub(crate) started: bool,
     /// How it ended.
@@ -46,6 +56,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Macro-step instance and micro-step that it is in, or failed in.
+    pub(crate) fn step(&self) -> Option<(&Arc<str>, &Arc<str>)> {
+        let at = self.at.as_ref()?;
+        Some((&at.macro_step()?.name, &at.micro_step()?.name))
+    }
+
+    fn spent(&mut self, step: u16, milliseconds: u32) {
+        match self.took.iter_mut().find(|(one, _)| *one == step) {
+            Some((_, before)) => *before = before.saturating_add(milliseconds),
+            None => self.took.push((step, milliseconds)),
+        }
+    }
+
     /// How long it has been in its step, and how long it may still be.
     pub(crate) fn times(&self) -> (Duration, Option<Duration>) {
         let since = self.since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -67,8 +90,8 @@ impl Place {
 /// One macro-step in the statistics of one node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Column {
-    /// The instance.
-    pub(crate) step: String,
+    /// The instance; none if it was not entered.
+    pub(crate) step: Option<Arc<str>>,
     /// Its limit, seconds; 0: none.
     pub(crate) timeout: u64,
     /// Retries and fallbacks.
@@ -81,7 +104,7 @@ impl Board {
     /// Nobody has begun.
     pub(crate) fn new(nodes: usize) -> Self {
         let place = Place { heard: Some(Instant::now()), ..Place::default() };
-        Self { nodes: vec![place; nodes] }
+        Self { nodes: vec![place; nodes], steps: Vec::new() }
     }
 
     /// One node.
@@ -96,6 +119,33 @@ impl Board {
         place
     }
 
+    /// One node as users see it.
+    pub(crate) fn status(&self, place: &Place) -> NodeStatus {
+        let (macro_step, micro) = place.step().unzip();
+        let seconds = place.took.iter().filter_map(|(step, milliseconds)| {
+            let name = self.steps.get(usize::from(*step))?;
+            Some((name.clone(), f64::from(*milliseconds) / 1000.0))
+        });
+        NodeStatus {
+            macro_step: macro_step.map(ToString::to_string),
+            micro: micro.map(ToString::to_string),
+            state: place.state.to_owned(),
+            error: place.error.clone(),
+            out: place.out.clone(),
+            seconds: seconds.collect(),
+        }
+    }
+
+    /// Index of a step among those that were gone through.
+    fn index(&mut self, name: String) -> u16 {
+        let known = self.steps.iter().position(|one| *one == name);
+        let index = known.unwrap_or_else(|| {
+            self.steps.push(name);
+            self.steps.len() - 1
+        });
+        u16::try_from(index).unwrap_or(u16::MAX)
+    }
+
     /// All nodes with their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Place)> {
         (0_u32..).map(NodeId).zip(&self.nodes)
@@ -108,23 +158,19 @@ impl Board {
             let place = self.place_mut(id);
             place.started = true;
             place.paused = false;
-            match inner {
-                None => {
-                    place.macro_until = limit.map(|limit| Instant::now() + limit);
-                    if let Some(column) = place.columns.get_mut(outer.position as usize) {
-                        column.step = outer.name.to_string();
-                        column.timeout = limit.map_or(0, |limit| limit.as_secs());
-                    }
-                }
-                Some(inner) => {
-                    let now = Instant::now();
-                    place.since = Some(now);
-                    let own = limit.map(|limit| now + limit).into_iter();
-                    place.until = own.chain(place.macro_until).min();
-                    place.status.macro_step = Some(outer.name.to_string());
-                    place.status.micro = Some(inner.name.to_string());
-                    place.status.state = "ok".into();
-                }
+            let now = Instant::now();
+            if inner.is_some() {
+                place.since = Some(now);
+                let own = limit.map(|limit| now + limit).into_iter();
+                place.until = own.chain(place.macro_until).min();
+                place.at = Some(path.clone());
+                place.state = "ok";
+                continue;
+            }
+            place.macro_until = limit.map(|limit| now + limit);
+            if let Some(column) = place.columns.get_mut(outer.position as usize) {
+                column.step = Some(Arc::clone(&outer.name));
+                column.timeout = limit.map_or(0, |limit| limit.as_secs());
             }
         }
     }
@@ -144,14 +190,21 @@ impl Board {
     /// `nodes` left `path`, which took `elapsed`.
     pub(crate) fn leave(&mut self, path: &Path, nodes: &NodeSet, elapsed: Duration) {
         let Some(outer) = path.macro_step() else { return };
+        let inner = path.micro_step();
+        let step = inner.map(|inner| self.index(format!("{}/{}", outer.name, inner.name)));
+        let milliseconds = elapsed.as_secs_f64() * 1000.0;
         for id in nodes {
             let place = self.place_mut(id);
-            let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
-            if let Some(inner) = path.micro_step() {
-                let name = format!("{}/{}", outer.name, inner.name);
-                *place.status.seconds.entry(name).or_default() += seconds;
+            if let Some(step) = step {
+                let most = f64::from(u32::MAX);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "between 0 and the most"
+                )]
+                place.spent(step, milliseconds.round().min(most) as u32);
             } else if let Some(column) = place.columns.get_mut(outer.position as usize) {
-                column.seconds = seconds;
+                column.seconds = milliseconds.round() / 1000.0;
             }
         }
     }
@@ -168,9 +221,9 @@ impl Board {
     /// `nodes` failed in `path`; the text stays with them unless they succeed later.
     pub(crate) fn failed(&mut self, path: &Path, failures: &Failures) {
         for (id, reason) in failures {
-            let status = &mut self.place_mut(*id).status;
-            status.state = "ko".into();
-            status.error = Some(format!("{path}: {reason}"));
+            let place = self.place_mut(*id);
+            place.state = "ko";
+            place.error = Some(format!("{path}: {reason}"));
         }
     }
 
@@ -181,17 +234,14 @@ impl Board {
             place.ended = Some(status);
             match status {
                 Status::Ko => {
-                    place.status.state = "ko".into();
+                    place.state = "ko";
                     let reason = reasons.get(&id).map(ToString::to_string);
                     place.failed.clone_from(&reason);
-                    place.status.error = place.status.error.take().or(reason);
+                    place.error = place.error.take().or(reason);
                 }
                 Status::Ok | Status::Brk => {
-                    let state = if status == Status::Ok { "ok" } else { "brk" };
-                    let (seconds, out) =
-                        (std::mem::take(&mut place.status.seconds), place.status.out.take());
-                    place.status =
-                        NodeStatus { state: state.into(), seconds, out, ..NodeStatus::default() };
+                    place.state = if status == Status::Ok { "ok" } else { "brk" };
+                    (place.at, place.error) = (None, None);
                 }
             }
         }
@@ -201,13 +251,11 @@ impl Board {
     pub(crate) fn tree(&self, cluster: &str, name: impl Fn(NodeId) -> String) -> StatusTree {
         let mut tree = StatusTree::new();
         for (id, place) in self.iter().filter(|(_, place)| place.ended.is_none()) {
-            let (Some(outer), Some(inner)) = (&place.status.macro_step, &place.status.micro) else {
-                continue;
-            };
+            let Some((outer, inner)) = place.step() else { continue };
             let steps = tree.entry(cluster.to_owned()).or_default();
-            let step = steps.entry(outer.clone()).or_default().entry(inner.clone());
+            let step = steps.entry(outer.to_string()).or_default().entry(inner.to_string());
             let step = step.or_insert_with(empty_step);
-            let list = if place.status.state == "ko" { "KO" } else { "**" };
+            let list = if place.state == "ko" { "KO" } else { "**" };
             step.nodes.entry(list.to_owned()).or_default().push(name(id));
             let age = place.since.map_or(0, |since| since.elapsed().as_secs());
             step.time = step.time.max(age);

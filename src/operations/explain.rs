@@ -148,8 +148,8 @@ fn waits(operation: &Operation, node: &Node) -> Option<Waits> {
         let board = watch.board();
         let place = |(id, place): (automata::NodeId, &Place)| {
             let mine = watch.nodes[id.index()].name == node.name && place.ended.is_none();
-            let (macro_step, micro) =
-                place.status.macro_step.clone().zip(place.status.micro.clone()).filter(|_| mine)?;
+            let (macro_step, micro) = place.step().filter(|_| mine)?;
+            let (macro_step, micro) = (macro_step.to_string(), micro.to_string());
             let (since, left) = place.times();
             Some(Waits { micro, macro_step, since, left, paused: place.is_paused() })
         };

@@ -72,7 +72,7 @@ pub use outline::outline;
 pub(crate) use outline::typical;
 pub use premises::{Premises, Site};
 pub use solo::{Column, End, Solo};
-pub(crate) use solo::{pages, records};
+pub(crate) use solo::{pages, tell};
 
 use crate::{
     files::Depot,

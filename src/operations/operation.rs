@@ -298,7 +298,7 @@ impl Operation {
         for watch in &self.watches {
             let board = watch.board();
             let begun = board.iter().filter(|(_, place)| place.started || place.ended.is_some());
-            state.extend(begun.map(|(id, place)| (watch.name(id), place.status.clone())));
+            state.extend(begun.map(|(id, place)| (watch.name(id), board.status(place))));
         }
         state
     }

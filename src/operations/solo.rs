@@ -73,7 +73,7 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// The instance that served it last.
-    pub step: String,
+    pub step: Arc<str>,
     /// Retries and fallbacks.
     pub retries: u32,
     /// Seconds of the last attempt.
@@ -130,16 +130,14 @@ impl Solo<'_> {
 
 fn end(watch: &Watch, automaton: Arc<Automaton>, ended: automata::Ended) -> End {
     let board = watch.board();
-    let column = |column: &super::board::Column| Column {
-        step: column.step.clone(),
-        retries: column.retries,
-        seconds: column.seconds,
+    let column = |column: &super::board::Column| {
+        let step = column.step.clone()?;
+        Some(Column { step, retries: column.retries, seconds: column.seconds })
     };
     let (mut columns, mut nodes) = (Vec::new(), Vec::new());
     for (_, place) in board.iter() {
-        let gone_through = place.columns.iter().filter(|column| !column.step.is_empty());
-        columns.push(gone_through.map(column).collect());
-        nodes.push((place.ended, place.status.error.clone()));
+        columns.push(place.columns.iter().filter_map(column).collect());
+        nodes.push((place.ended, place.error.clone()));
     }
     End { automaton, ended, columns, nodes }
 }
@@ -160,23 +158,22 @@ async fn recall(store: &dyn Store, part: &mut Part) -> Result<(), Problem> {
     restored.map_err(|error| Problem::new(Code::ExecuteError, error.to_string()))
 }
 
-/// What the automaton was told, in the order in which `store` has it, and when that was written,
-/// Unix time.
+/// What the automaton was told, in the order in which `store` has it: `each` gets when that was
+/// written, Unix time, and the record.
 ///
 /// # Errors
 /// The journal cannot be read.
-pub(crate) async fn records(
+pub(crate) async fn tell(
     store: &dyn Store,
-) -> Result<Vec<(Duration, automata::Record)>, Problem> {
-    let mut records = Vec::new();
+    mut each: impl FnMut(Duration, automata::Record),
+) -> Result<(), Problem> {
     let read = read(store, |at, entry| {
         if let Entry::Run { record, .. } = entry {
-            records.push((at, record));
+            each(at, record);
         }
         Ok(())
     });
-    read.await?;
-    Ok(records)
+    read.await
 }
 
 async fn read(

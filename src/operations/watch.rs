@@ -129,10 +129,10 @@ impl Watch {
             let mut board = self.board();
             let place = board.place_mut(id);
             place.undone = Some(undone.clone());
-            place.status.state = "ko".into();
-            let before = place.status.error.take();
+            place.state = "ko";
+            let before = place.error.take();
             let reason = before.into_iter().chain([undone.state.clone()]);
-            place.status.error = Some(reason.collect::<Vec<_>>().join("; "));
+            place.error = Some(reason.collect::<Vec<_>>().join("; "));
         }
         let (node, state) = (self.name(id), undone.state.clone());
         self.say(1, &format!("{node}: {state}"));
@@ -270,7 +270,7 @@ impl Watch {
             Status::Brk => "brk",
         };
         for id in nodes {
-            let reason = self.board().place(id).status.error.clone();
+            let reason = self.board().place(id).error.clone();
             let (node, state) = (self.name(id), state.to_owned());
             self.tell(set, EventBody::NodeEnded { node, state, reason });
         }
@@ -286,9 +286,9 @@ impl Watch {
                 place.broken_off |= place.started && now;
                 let done = place.ended == Some(Status::Ok);
                 place.ended = Some(Status::Ko);
-                place.status.state = "ko".into();
+                place.state = "ko";
                 let done = if done { "; all had been done to it by then" } else { "" };
-                place.status.error.get_or_insert_with(|| format!("{reason}{done}"));
+                place.error.get_or_insert_with(|| format!("{reason}{done}"));
             }
         }
         self.say(2, &format!(" * Kill a {} instance", self.kind));
@@ -364,11 +364,11 @@ impl Journalist for Watch {
     }
 
     fn answer(&self, node: NodeId, text: String) {
-        self.board().place_mut(node).status.out = Some(text);
+        self.board().place_mut(node).out = Some(text);
     }
 
     fn boot_state(&self, node: NodeId, state: &'static str) {
-        self.board().place_mut(node).status.state = state.into();
+        self.board().place_mut(node).state = state;
     }
 
     fn command(&self, node: NodeId, text: &str, status: i32, stdout: &[u8], stderr: &[u8]) {

@@ -2,16 +2,12 @@
 
 use super::{
     record::{Told, Written},
+    retold::Retold,
     stage::DIGEST,
 };
-use crate::{
-    nodes::Node,
-    operations::{End, time_since},
-    platform::sim::World,
-    types::advice,
-};
-use automata::{Entry, ManagerPath, NoObserver, NodeId, Replay, ReplayError, Report, Status};
-use std::{collections::BTreeMap, sync::Arc};
+use crate::{nodes::Node, operations::End, platform::sim::World, types::advice};
+use automata::{ManagerPath, NodeId, Status};
+use std::sync::Arc;
 
 /// What is known of a run that is over.
 pub(super) struct Facts {
@@ -20,7 +16,8 @@ pub(super) struct Facts {
     /// None if it did not end in time.
     pub(super) end: Option<End>,
     pub(super) written: Written,
-    pub(super) settled: BTreeMap<String, Vec<Status>>,
+    /// None as `end`.
+    pub(super) retold: Option<Retold>,
     pub(super) past: Past,
 }
 
@@ -38,15 +35,16 @@ pub(super) struct Past {
 /// The invariants that were broken, each in a line.
 pub(super) fn broken(facts: &Facts) -> Vec<String> {
     let mut broken = facts.world.audit(|audit| audit.violations().to_vec());
-    let Some(end) = &facts.end else {
+    let (Some(end), Some(retold)) = (&facts.end, &facts.retold) else {
         broken.push("the run did not end: a node waits for ever".to_owned());
         return broken;
     };
-    for (node, (_, reason)) in facts.nodes.iter().zip(&end.nodes) {
-        broken.extend(of_node(facts, &node.name, reason.as_deref()));
-    }
-    broken.extend(of_journal(facts, end));
-    broken.extend(of_deadlines(facts, end));
+    let ends = facts.nodes.iter().zip(&retold.settled).zip(&end.nodes);
+    broken.extend(ends.filter_map(|((node, settled), (_, reason))| {
+        of_node(&facts.world, &node.name, settled, reason.as_deref())
+    }));
+    broken.extend(of_journal(retold, end, facts.nodes.len()));
+    broken.extend(of_deadlines(retold, end));
     let past = &facts.past;
     // The first attempt that a later service sees need not be the first.
     if let [told] = &past.told[..] {
@@ -60,26 +58,19 @@ pub(super) fn broken(facts: &Facts) -> Vec<String> {
 }
 
 /// Nothing may wait without an "until when": no step of the table, no run in the journal.
-fn of_deadlines(facts: &Facts, end: &End) -> Vec<String> {
+fn of_deadlines(retold: &Retold, end: &End) -> Vec<String> {
     let endless = end.automaton.unbounded();
     let endless = endless.iter().map(|path| format!("the step {path} has no time limit"));
-    let runs = facts.written.records.iter().filter_map(|record| match &record.entry {
-        Entry::Reported { report: Report::Started { run, until: None }, .. } => {
-            Some(format!("run {} of {:?} has no deadline", run.0, record.manager))
-        }
-        _ => None,
-    });
-    endless.chain(runs).collect()
+    endless.chain(retold.endless.iter().cloned()).collect()
 }
 
-fn of_node(facts: &Facts, name: &str, reason: Option<&str>) -> Option<String> {
-    let settled = facts.settled.get(name).map_or(&[][..], Vec::as_slice);
+fn of_node(world: &World, name: &str, settled: &[Status], reason: Option<&str>) -> Option<String> {
     match settled {
         [Status::Ok] => {
-            let runs = facts.world.runs(name);
+            let runs = world.runs(name);
             if runs.as_deref() != Some(DIGEST) {
                 let runs = runs.unwrap_or_else(|| "no installed system".to_owned());
-                let console = facts.world.console(name).join("\n  ");
+                let console = world.console(name).join("\n  ");
                 return Some(format!("{name} is ok and runs {runs}; its console:\n  {console}"));
             }
         }
@@ -95,29 +86,17 @@ fn of_node(facts: &Facts, name: &str, reason: Option<&str>) -> Option<String> {
         }
         other => return Some(format!("{name} was settled {} times: {other:?}", other.len())),
     }
-    let stays = facts.world.boots_deployment(name);
+    let stays = world.boots_deployment(name);
     stays.then(|| format!("{name} is left with a profile that boots the deployment system"))
 }
 
-/// The journal told again, as a service does that starts: by the clock of the server.
-fn replayed(facts: &Facts, end: &End) -> Result<Replay, ReplayError> {
-    let Written { records, stamps, .. } = &facts.written;
-    let start = stamps.first().copied().unwrap_or_default();
-    let mut replay = Replay::new(Arc::clone(&end.automaton));
-    for (record, stamp) in records.iter().zip(stamps) {
-        let at = u64::try_from(stamp.as_millis()).unwrap_or(u64::MAX);
-        replay.take(record, time_since(start, at), &NoObserver)?;
-    }
-    Ok(replay)
-}
-
 /// The journal alone must lead to the same end.
-fn of_journal(facts: &Facts, end: &End) -> Option<String> {
-    let replayed = match replayed(facts, end) {
-        Ok(replayed) => replayed,
+fn of_journal(retold: &Retold, end: &End, nodes: usize) -> Option<String> {
+    let walks = match retold.walks() {
+        Ok(walks) => walks,
         Err(error) => return Some(format!("the journal does not replay: {error}")),
     };
-    let Some(walk) = replayed.walk(&ManagerPath::default()) else {
+    let Some(walk) = walks.walk(&ManagerPath::default()) else {
         return Some("the journal replays to no run".to_owned());
     };
     let state = walk.state();
@@ -125,8 +104,8 @@ fn of_journal(facts: &Facts, end: &End) -> Option<String> {
         && state.ok() == end.ended.ok
         && *state.ko() == end.ended.ko
         && state.brk() == end.ended.brk;
-    let open = replayed.in_flight().len();
-    let all = (0_u32..).map(NodeId).take(facts.nodes.len());
+    let open = walks.in_flight().len();
+    let all = (0_u32..).map(NodeId).take(nodes);
     let lost =
         all.filter(|id| !end.ended.ok.contains(*id) && !end.ended.ko.contains_key(id)).count();
     match (same, open, lost) {
@@ -142,9 +121,11 @@ fn of_journal(facts: &Facts, end: &End) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
+        operations::tell,
         platform::{Level, PowerAction},
-        simulation::{Place, Scenario, Stage},
+        simulation::{Place, Scenario, Stage, state::State},
     };
+    use automata::{Entry, Record, Report};
     use std::time::Duration;
 
     /// Of a BMC, by default.
@@ -152,19 +133,41 @@ mod tests {
 
     /// A run that is well but for what `spoil` does to it; what is found.
     async fn found(spoil: impl FnOnce(&mut Facts)) -> String {
+        let (mut facts, _) = well().await;
+        spoil(&mut facts);
+        broken(&facts).join("\n")
+    }
+
+    /// A run that is well, and its journal.
+    async fn well() -> (Facts, Vec<(Duration, Record)>) {
         let scenario = Scenario::new(1, 3);
         let stage = Stage::new(&scenario, &Place::built_in().unwrap());
-        let mut facts = stage.deploy().await.unwrap();
+        let mut state = State::new(scenario.seed, &stage.world);
+        let facts = stage.deploy_on(&mut state).await.unwrap();
         assert_eq!(broken(&facts), Vec::<String>::new());
-        spoil(&mut facts);
+        let mut records = Vec::new();
+        let store = state.open(false).unwrap();
+        tell(&*store, |at, record| records.push((at, record))).await.unwrap();
+        (facts, records)
+    }
+
+    /// What is found if its journal is another one.
+    async fn found_in(spoil: impl FnOnce(&mut Vec<(Duration, Record)>)) -> String {
+        let (mut facts, mut records) = well().await;
+        spoil(&mut records);
+        let end = facts.end.as_ref().unwrap();
+        let mut retold = Retold::new(&end.automaton, facts.nodes.len());
+        for (at, record) in &records {
+            retold.take(*at, record);
+        }
+        facts.retold = Some(retold);
         broken(&facts).join("\n")
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_broken_invariant_is_found() {
-        let name = "node-2.sim";
         let settled = |again: Vec<Status>| {
-            move |facts: &mut Facts| drop(facts.settled.insert(name.into(), again))
+            move |facts: &mut Facts| facts.retold.as_mut().unwrap().settled[1] = again
         };
         let text = found(settled(vec![Status::Ok, Status::Ok])).await;
         assert!(text.contains("node-2.sim was settled 2 times"), "{text}");
@@ -187,10 +190,16 @@ mod tests {
         assert_eq!(text, "live tasks after the run: 1");
         let text = found(|facts| facts.end = None).await;
         assert!(text.contains("waits for ever"), "{text}");
-        let text = found(|facts| drop(facts.written.records.pop())).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_journal_that_says_something_else_is_found() {
+        let text = found_in(|_| ()).await;
+        assert_eq!(text, "");
+        let text = found_in(|records| drop(records.pop())).await;
         assert!(text.contains("another end"), "{text}");
-        let text = found(|facts| {
-            for record in &mut facts.written.records {
+        let text = found_in(|records| {
+            for (_, record) in records {
                 if let Entry::Reported { report: Report::Started { until, .. }, .. } =
                     &mut record.entry
                 {
@@ -200,7 +209,7 @@ mod tests {
         })
         .await;
         assert!(text.contains("has no deadline"), "{text}");
-        let text = found(|facts| drop(facts.written.records.remove(0))).await;
+        let text = found_in(|records| drop(records.remove(0))).await;
         assert!(text.contains("does not replay"), "{text}");
     }
 

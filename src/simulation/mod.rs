@@ -12,7 +12,8 @@
 //! | `stage` | its machines, which outlive a service |
 //! | `state`, `gate` | the store of the service, on a disk in memory that fails |
 //! | `run` | the run itself |
-//! | `record` | its journal and what was seen of it |
+//! | `record` | the size of its journal, and what was seen of it |
+//! | `retold` | what its journal says |
 //! | `starts` | how often each node was started on each step |
 //! | `check` | what must hold whatever goes wrong |
 //! | `crash` | the whole service, stopped everywhere |
@@ -24,6 +25,7 @@ mod crash;
 mod gate;
 mod record;
 mod report;
+mod retold;
 mod run;
 mod scenario;
 mod site;

@@ -1,28 +1,16 @@
 //! The journal of a run and what was seen of it.
 
 use super::starts::Starts;
-use crate::{
-    nodes::Node,
-    operations::{pages, records},
-    platform::sim::World,
-    store::Store,
-    types::Problem,
-};
-use automata::{
-    Automaton, Event, NodeId, NodeSet, Observer, Raise, Record, Replay, ReplayError, Status,
-};
+use crate::{nodes::Node, operations::pages, platform::sim::World, store::Store, types::Problem};
+use automata::{Event, NodeId, NodeSet, Observer, Raise, Status};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 /// What was written.
 pub(super) struct Written {
-    pub(super) records: Vec<Record>,
-    /// When each record was written, by the clock of the server, which may jump.
-    pub(super) stamps: Vec<Duration>,
     /// Entries of the journal.
     pub(super) entries: usize,
     /// Bytes of a file with an entry a line, and its SHA-256 in hexadecimal.
@@ -44,43 +32,12 @@ impl Written {
         })
         .await?;
         let sha256 = format!("{:x}", digest.finalize());
-        let (stamps, records) = records(store).await?.into_iter().unzip();
-        Ok(Self { records, stamps, entries, bytes, sha256, disk: 0 })
-    }
-
-    /// How often, and how, each of `nodes` was settled in a run of `automaton`.
-    pub(super) fn settled(
-        &self,
-        automaton: &Arc<Automaton>,
-        nodes: &[Arc<Node>],
-    ) -> Result<BTreeMap<String, Vec<Status>>, ReplayError> {
-        let tally = Tally { nodes, settled: Mutex::default() };
-        let mut replay = Replay::new(Arc::clone(automaton));
-        for record in &self.records {
-            replay.take(record, Duration::ZERO, &tally)?;
-        }
-        Ok(tally.settled.into_inner().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Counts how often nodes are settled.
-struct Tally<'a> {
-    nodes: &'a [Arc<Node>],
-    settled: Mutex<BTreeMap<String, Vec<Status>>>,
-}
-
-impl Observer for Tally<'_> {
-    fn event(&self, event: &Event) {
-        let Some((nodes, status)) = settles(event) else { return };
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in nodes {
-            settled.entry(self.nodes[id.index()].name.clone()).or_default().push(status);
-        }
+        Ok(Self { entries, bytes, sha256, disk: 0 })
     }
 }
 
 /// The nodes that come to their end, and how.
-fn settles(event: &Event) -> Option<(&NodeSet, Status)> {
+pub(super) fn settles(event: &Event) -> Option<(&NodeSet, Status)> {
     match event {
         Event::Settled { nodes, status, .. } => Some((nodes, *status)),
         Event::Killed { nodes, .. } => Some((nodes, Status::Ko)),

@@ -67,7 +67,8 @@ pub struct Books {
 
 impl Report {
     pub(super) fn new(scenario: &Scenario, facts: &Facts, broken: Vec<String>) -> Self {
-        let with = |wanted| facts.settled.values().filter(|all| **all == [wanted]).count();
+        let settled = facts.retold.as_ref().map_or(&[][..], |retold| &retold.settled);
+        let with = |wanted| settled.iter().filter(|all| **all == [wanted]).count();
         let written = &facts.written;
         Self {
             seed: scenario.seed,
@@ -133,11 +134,11 @@ fn without_numbers(text: &str) -> String {
 }
 
 fn steps(facts: &Facts) -> BTreeMap<String, Times> {
-    let mut seconds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut seconds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for column in facts.end.iter().flat_map(|end| end.columns.iter().flatten()) {
-        seconds.entry(column.step.clone()).or_default().push(column.seconds);
+        seconds.entry(&column.step).or_default().push(column.seconds);
     }
-    seconds.into_iter().filter_map(|(step, all)| Some((step, Times::of(all)?))).collect()
+    seconds.into_iter().filter_map(|(step, all)| Some((step.to_owned(), Times::of(all)?))).collect()
 }
 
 impl Times {

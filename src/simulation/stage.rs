@@ -3,6 +3,7 @@
 use super::{
     check::{Facts, Past},
     record::{Seen, Written},
+    retold::Retold,
     scenario::Scenario,
     site::Place,
     state::State,
@@ -21,11 +22,7 @@ use crate::{
 };
 use anyhow::{anyhow, bail};
 use netboot::ProfileTable;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
@@ -87,19 +84,24 @@ impl<'a> Stage<'a> {
     /// Deploys all machines with a new service, and after each failure of its disk with the
     /// next one.
     pub(super) async fn deploy(&self) -> anyhow::Result<Facts> {
+        self.deploy_on(&mut State::new(self.scenario.seed, &self.world)).await
+    }
+
+    /// The same on a disk that is there.
+    pub(super) async fn deploy_on(&self, state: &mut State) -> anyhow::Result<Facts> {
         let nodes = self.site.inventory.all().to_vec();
-        let mut state = State::new(self.scenario.seed, &self.world);
         let mut past = Past::default();
-        let lives = Box::pin(self.lives(&mut state, &mut past));
+        let lives = Box::pin(self.lives(state, &mut past));
         let end = timeout(LIMIT, lives).await.ok().transpose()?;
-        let mut written =
-            Written::read(&*state.open(false)?).await.map_err(|why| anyhow!("{why}"))?;
+        let store = state.open(false)?;
+        let mut written = Written::read(&*store).await.map_err(|why| anyhow!("{why}"))?;
         written.disk = state.size();
-        let settled = match &end {
-            Some(end) => written.settled(&end.automaton, &nodes)?,
-            None => BTreeMap::new(),
-        };
-        Ok(Facts { world: Arc::clone(&self.world), nodes, end, written, settled, past })
+        let mut retold = None;
+        if let Some(end) = &end {
+            let read = Retold::read(&*store, &end.automaton, nodes.len()).await;
+            retold = Some(read.map_err(|why| anyhow!("{why}"))?);
+        }
+        Ok(Facts { world: Arc::clone(&self.world), nodes, end, written, retold, past })
     }
 
     /// Services, one after the other, until one of them comes to the end.
@@ -222,7 +224,7 @@ fn image() -> Image {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulation::check;
+    use crate::{operations::tell, simulation::check};
 
     #[tokio::test(start_paused = true)]
     async fn records_are_stamped_by_a_clock_that_may_jump() {
@@ -230,9 +232,12 @@ mod tests {
         let mut scenario = Scenario::new(1, 2);
         scenario.faults.server.clock_jumps.count = Some(4);
         scenario.faults.set_rate(crate::platform::sim::FaultKind::ClockJumps, 1.0);
-        let facts = Stage::new(&scenario, &place).deploy().await.unwrap();
+        let stage = Stage::new(&scenario, &place);
+        let mut state = State::new(scenario.seed, &stage.world);
+        let facts = stage.deploy_on(&mut state).await.unwrap();
         assert_eq!(check::broken(&facts), Vec::<String>::new());
-        let stamps = &facts.written.stamps;
+        let mut stamps = Vec::new();
+        tell(&*state.open(false).unwrap(), |at, _| stamps.push(at)).await.unwrap();
         let jumps =
             stamps.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) > Duration::from_secs(3000));
         // The first stamp has one before it that is not seen.

@@ -1,6 +1,7 @@
 //! Whole operations on simulated machines: the service without its interface, by a clock that
 //! does not wait.
 
+mod age;
 mod cancel;
 mod explain;
 mod newer;

@@ -180,30 +180,29 @@ impl RealPower {
     ) -> Result<(), PowerError> {
         let start = Instant::now();
         let limit = end.min(start + self.settle);
-        let mut last = None;
+        let (mut seen, mut failed) = (None, None);
         loop {
-            let seen = timeout_at(limit, self.observe(node, limit)).await;
-            match seen {
+            match timeout_at(limit, self.observe(node, limit)).await {
                 Ok(Ok(Some(state))) if state == wanted => return Ok(()),
-                Ok(seen) => last = Some(seen),
-                Err(_) => {}
+                Ok(Ok(Some(state))) => seen = Some(state),
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(error)) => failed = Some(error),
             }
             if Instant::now() + PAUSE >= limit {
                 break;
             }
             sleep(PAUSE).await;
         }
-        match last {
-            Some(Err(error)) => Err(error),
-            Some(Ok(Some(state))) => {
-                Err(PowerError::NoEffect { action, state, after: start.elapsed() })
-            }
-            _ => Err(PowerError::Refused(format!(
+        // A state counts more than an error: the last question may have had no time for its answer.
+        Err(match (seen, failed) {
+            (Some(state), _) => PowerError::NoEffect { action, state, after: start.elapsed() },
+            (None, Some(error)) => error,
+            (None, None) => PowerError::Refused(format!(
                 "{action} of {}: accepted, but the state could not be read within {}",
                 node.name,
                 crate::platform::rounded(self.settle)
-            ))),
-        }
+            )),
+        })
     }
 
     /// Does `action` by whatever the node has for it, within `deadline`.

@@ -7,6 +7,7 @@
 //!
 //! * `boot` – from power to a running system
 //! * `commands`, `files` – what the deployment system does with errands
+//! * `screen` – what it has printed
 //! * `disk_of_before` – what is on a disk at the beginning
 //! * this file – state, orders that take effect later
 
@@ -14,6 +15,7 @@ mod boot;
 mod commands;
 mod disk_of_before;
 mod files;
+mod screen;
 #[cfg(test)]
 mod tests;
 
@@ -30,17 +32,15 @@ use crate::{
 };
 use disk_of_before::{OLD_DIGEST, OLD_ROOT, factory_disk, install};
 use litemap::LiteMap;
+use screen::Screen;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
 
 /// Time since the world began.
 pub(super) type Moment = Duration;
-
-/// Lines of console kept of each machine: about two boots.
-const CONSOLE: usize = 40;
 
 /// Size of a disk that is too small for any layout, MiB.
 const SMALL_DISK: u64 = 2048;
@@ -65,9 +65,7 @@ pub(super) struct Machine {
     answers: LiteMap<u64, Answer>,
     unwanted: BTreeSet<u64>,
     serial: u64,
-    console: VecDeque<String>,
-    /// Lines that it has printed.
-    said: u64,
+    screen: Screen,
 }
 
 /// What is around a machine when it is advanced.
@@ -197,8 +195,7 @@ impl Machine {
             answers: LiteMap::new(),
             unwanted: BTreeSet::new(),
             serial: 0,
-            console: VecDeque::new(),
-            said: 0,
+            screen: Screen::default(),
         }
     }
 
@@ -332,21 +329,16 @@ impl Machine {
 
     /// The last lines on its console, oldest first.
     pub(super) fn console(&self) -> impl Iterator<Item = &str> {
-        self.console.iter().map(String::as_str)
+        self.screen.lines()
     }
 
     /// How many lines it has printed, and the last ones that came after `heard` of them.
     pub(super) fn said(&self, heard: u64) -> (u64, impl Iterator<Item = &str>) {
-        let new = usize::try_from(self.said.saturating_sub(heard)).unwrap_or(usize::MAX);
-        (self.said, self.console().skip(self.console.len().saturating_sub(new)))
+        (self.screen.printed, self.screen.after(heard))
     }
 
     fn say(&mut self, at: Moment, text: &str) {
-        self.said += 1;
-        if self.console.len() == CONSOLE {
-            self.console.pop_front();
-        }
-        self.console.push_back(format!("[{:12.3}] {text}", at.as_secs_f64()));
+        self.screen.print(at, text);
     }
 
     /// The id that its kernel tells of this boot.

@@ -111,7 +111,7 @@ async fn a_status_command_verifies_where_it_can_be_read() {
         ..Commands::default()
     };
     let n1 = node("n1", [127, 0, 8, 1]);
-    let power = with(commands.clone(), SHORT);
+    let power = with(commands.clone(), LIE);
     let act = async |action| power.act(&n1, action, Level::Soft, LONG).await;
     assert_eq!(power.status_text(&n1, LONG).await.expect("a text"), "power is off");
     act(PowerAction::Off).await.expect("off already");
@@ -128,4 +128,23 @@ async fn a_status_command_verifies_where_it_can_be_read() {
         power.act(&n1, PowerAction::Off, Level::Soft, LONG).await.expect("believed");
         assert!(power.status(&n1, LONG).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn a_status_that_hangs_later_does_not_hide_what_was_seen() {
+    let folder = folder();
+    let asked = folder.path().join("asked");
+    // Before the order, and once after it; then no more.
+    let once =
+        format!("echo >>{0}; [ $(wc -l <{0}) -lt 3 ] || sleep 60; echo off", asked.display());
+    let commands = Commands {
+        power_on: at(Level::Soft, "true".into()),
+        power_status: Some(once),
+        ..Commands::default()
+    };
+    let n1 = node("n1", [127, 0, 8, 1]);
+    let power = with(commands, LIE);
+    let error = power.act(&n1, PowerAction::On, Level::Soft, LONG).await.expect_err("a lie");
+    assert!(matches!(error, PowerError::NoEffect { state: PowerState::Off, .. }), "{error}");
+    assert_eq!(read(&asked).lines().count(), 3);
 }

@@ -59,7 +59,7 @@ async fn a_silent_bmc_is_told_within_the_deadline() {
 async fn an_order_without_effect_is_an_error() {
     let sim = Emulator::ipmi("127.0.8.14").await;
     std::fs::write(sim.path("lies"), "").expect("written");
-    let power = with(Commands::default(), SHORT);
+    let power = with(Commands::default(), LIE);
     let error = power.act(&sim.node, PowerAction::On, Level::Hard, LONG).await.expect_err("a lie");
     assert!(
         matches!(
@@ -81,7 +81,7 @@ async fn site_commands_win_and_are_checked_by_the_bmc() {
     );
     let lie = format!("echo lie >>{}", sim.path("log").display());
     let power_on = [(Level::Soft, lie), (Level::Hard, switch)].into();
-    let power = with(Commands { power_on, ..Commands::default() }, SHORT);
+    let power = with(Commands { power_on, ..Commands::default() }, LIE);
     let error = power.act(&sim.node, PowerAction::On, Level::Soft, LONG).await.expect_err("a lie");
     assert!(matches!(error, PowerError::NoEffect { .. }), "{error}");
     power.act(&sim.node, PowerAction::On, Level::Hard, LONG).await.expect("on");

@@ -15,6 +15,8 @@ use std::{sync::Arc, time::Duration};
 const LONG: Duration = Duration::from_secs(120);
 /// For what should not.
 const SHORT: Duration = Duration::from_secs(2);
+/// For an order without effect: the state is read at least once, however slow the machine is.
+const LIE: Duration = Duration::from_secs(8);
 
 fn with(commands: Commands, settle: Duration) -> RealPower {
     let commands = Arc::new(commands);

@@ -78,7 +78,7 @@ async fn a_silent_bmc_is_told_long_before_a_long_deadline() {
 async fn an_order_without_effect_is_an_error() {
     let sim = Emulator::redfish("http", "127.0.8.25", 1).await;
     std::fs::write(sim.path("lies"), "").expect("written");
-    let power = with(Commands::default(), SHORT);
+    let power = with(Commands::default(), LIE);
     let error = power.act(&sim.node, PowerAction::On, Level::Hard, LONG).await.expect_err("a lie");
     assert!(
         matches!(
