@@ -4,7 +4,9 @@ use crate::{
     Asset, AssetPath, Assets, Client, Event, Known, Outcome, Refusal, Server, Stage, Watcher,
     known::Admission,
 };
+use futures_util::FutureExt;
 use std::{
+    io,
     net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -42,9 +44,7 @@ impl BootService {
         let client = client.to_canonical();
         let mut delivery = self.begin(server, raw, client).ok_or(Refusal::Stranger)?;
         let opened = match raw.parse::<AssetPath>() {
-            Ok(path) => timeout(OPEN_WITHIN, self.assets.open(&path, client))
-                .await
-                .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())),
+            Ok(path) => self.look_up(&path, client).await,
             Err(bad) => Err(bad.into()),
         };
         match opened {
@@ -54,6 +54,16 @@ impl BootService {
                 Err(refusal)
             }
         }
+    }
+
+    async fn look_up(&self, path: &AssetPath, client: IpAddr) -> Result<Asset, Refusal> {
+        let mut opening = self.assets.open(path, client);
+        // Mostly it is there at once, and needs no clock.
+        if let Some(opened) = (&mut opening).now_or_never() {
+            return opened;
+        }
+        let opened = timeout(OPEN_WITHIN, opening).await;
+        opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     /// Reports a request that the transport itself refused.
@@ -97,7 +107,7 @@ impl Delivery {
             watcher: Arc::clone(&service.watcher),
             server,
             client: Client { ip: Some(ip), mac: None },
-            what: printable(what).into(),
+            what: printable(what),
             began: Instant::now(),
             bytes: 0,
             outcome: None,
@@ -129,8 +139,12 @@ impl Drop for Delivery {
 }
 
 /// Names come from the network and go to logs and terminals.
-fn printable(name: &str) -> String {
+fn printable(name: &str) -> Arc<str> {
     /// Longest name shown; the longest a file system allows.
     const NAME: usize = 255;
-    name.chars().take(NAME).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    if name.len() <= NAME && name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return name.into();
+    }
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    name.chars().take(NAME).map(shown).collect::<String>().into()
 }

@@ -68,7 +68,7 @@ pub(crate) const CASES: [Case; 11] = [
     case(
         "TFTP 64 MiB, window 1, one processor",
         Unit::Bytes,
-        Kind::Fetch(1, 2, &["image64"], 1),
+        Kind::Fetch(1, 1, &["image64"], 1),
         Place::One,
     ),
     case("TFTP 64 MiB, window 16", Unit::Bytes, Kind::Fetch(1, 4, &["image64"], 16), Place::Free),

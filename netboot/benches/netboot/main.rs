@@ -4,10 +4,12 @@
 //! Run by `scripts/bench netboot`, as root for dnsmasq and for full buffers. The clients are ours and
 //! the same for every server; the servers are measured in turns, and each byte that they send is
 //! compared. Prints tables; nothing is asserted. `--full`: more rounds. `--json FILE` writes the goals,
+//! `--chart FILE` a chart (SVG),
 //! `--only WORD` leaves out the cases without that word in their name, `--server NAME` the other servers.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 
 mod cases;
+mod chart;
 mod http;
 mod report;
 mod servers;
@@ -33,6 +35,9 @@ fn main() {
     let results = cases::run(rounds, after("--only").unwrap_or_default(), after("--server"));
     let goals = report::goals(&results);
     report::print_goals(&goals);
+    if let Some(path) = after("--chart") {
+        fs::write(path, chart::draw(&results)).expect("a file");
+    }
     if let Some(path) = after("--json") {
         fs::write(path, serde_json::to_vec_pretty(&goals).expect("plain values")).expect("a file");
     }

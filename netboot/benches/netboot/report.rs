@@ -55,7 +55,8 @@ fn rate(row: &Row) -> f64 {
     spread(row.samples.iter().map(|sample| sample.rate)).0
 }
 
-fn cost(row: &Row) -> f64 {
+/// Processor time, the median.
+pub(crate) fn cost(row: &Row) -> f64 {
     spread(row.samples.iter().map(|sample| sample.cost)).0
 }
 

@@ -28,16 +28,21 @@ impl FromStr for AssetPath {
     /// Boot loaders send leading and doubled `/`, and `\` as separator: both are understood.
     fn from_str(raw: &str) -> Result<Self, BadPath> {
         let bad = || BadPath(raw.to_owned());
-        let slashed = raw.replace('\\', "/");
-        let mut parts = Vec::new();
-        for part in slashed.split('/').filter(|part| !part.is_empty()) {
+        if raw.chars().any(char::is_control) {
+            return Err(bad());
+        }
+        let mut path = String::with_capacity(raw.len());
+        for part in raw.split(['/', '\\']).filter(|part| !part.is_empty()) {
             let plain = Path::new(part).components().all(|c| matches!(c, Component::Normal(_)));
-            if !plain || part.chars().any(char::is_control) {
+            if !plain {
                 return Err(bad());
             }
-            parts.push(part);
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(part);
         }
-        if parts.is_empty() { Err(bad()) } else { Ok(Self(parts.join("/"))) }
+        if path.is_empty() { Err(bad()) } else { Ok(Self(path)) }
     }
 }
 

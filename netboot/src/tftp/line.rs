@@ -5,6 +5,7 @@ use super::{
     transfer::{Broken, refusal},
 };
 use bytes::Bytes;
+use futures_util::FutureExt;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use std::{
     collections::VecDeque,
@@ -66,8 +67,12 @@ impl Sockets {
             && let Some(socket) = idle.pop_front()
         {
             drop(idle);
-            // What came late for the transfer before.
-            while socket.get_ref().recv_from(&mut [0; ANSWER]).is_ok() {}
+            // What came late for the transfer before. What is not known of yet is told by who sent it.
+            while let Some(Ok(mut ready)) = socket.readable().now_or_never() {
+                if socket.get_ref().recv_from(&mut [0; ANSWER]).is_err() {
+                    ready.clear_ready();
+                }
+            }
             return Ok(socket);
         }
         drop(idle);

@@ -8,6 +8,7 @@ use super::{
     transfer::{Broken, Transfer, refusal},
 };
 use crate::{Asset, BootService, Delivery, Outcome, Refusal, assets::Pieces};
+use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -56,7 +57,7 @@ pub fn bind(address: SocketAddr) -> io::Result<net::UdpSocket> {
 /// Serves read requests on `socket` until `stop`; running transfers are then given up.
 ///
 /// A thread of its own does it: what a window costs is mostly waking up, and one thread that sends to
-/// all wakes nobody else. It is faster than any network card of 10 Gbit/s.
+/// all wakes nobody else. docs/performance.md says how much that is.
 ///
 /// # Errors
 /// The socket has no local address, or there can be no more threads.
@@ -71,15 +72,18 @@ pub async fn serve(
     let (done, ended) = oneshot::channel();
     // The thread ends when this call is given up, too.
     let stop = stop.child_token();
-    let (_guard, runtime) =
-        (stop.clone().drop_guard(), Builder::new_current_thread().enable_all().build()?);
+    let _guard = stop.clone().drop_guard();
     let work = move || {
-        let result = runtime.block_on(async {
-            Server::new(watch(socket)?, address, service, limits).run(stop).await;
-            Ok(())
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let result = runtime.and_then(|runtime| {
+            let result = runtime.block_on(async {
+                Server::new(watch(socket)?, address, service, limits).run(stop).await;
+                Ok(())
+            });
+            // A thread that waits for a dead file server is not waited for.
+            runtime.shutdown_background();
+            result
         });
-        // A thread that waits for a dead file server is not waited for.
-        runtime.shutdown_background();
         done.send(result).ok();
     };
     std::thread::Builder::new().name("tftp".into()).spawn(work)?;
@@ -111,9 +115,8 @@ struct Active {
     task: AbortHandle,
 }
 
-/// A read request.
+/// A read request, but for the name.
 struct Request {
-    filename: String,
     netascii: bool,
     options: Vec<TransferOption>,
 }
@@ -195,7 +198,7 @@ impl Server {
             Ok(Packet::Rrq { filename, mode, options }) => {
                 let netascii = mode.eq_ignore_ascii_case("netascii");
                 if netascii || mode.eq_ignore_ascii_case("octet") {
-                    return self.start(raw, client, Request { filename, netascii, options });
+                    return self.start(raw, client, filename, Request { netascii, options });
                 }
                 self.refuse(&filename, client, "this transfer mode does not exist");
                 refusal(ErrorCode::IllegalOperation, "use octet or netascii")
@@ -230,7 +233,7 @@ impl Server {
     /// either late, or the client began anew: it gets a second transfer, and ends
     /// the one that it does not want (RFC 1350 section 4). Another request from the
     /// same port means that the first is over.
-    fn start(&mut self, raw: &[u8], client: SocketAddr, request: Request) {
+    fn start(&mut self, raw: &[u8], client: SocketAddr, name: String, request: Request) {
         if let Some(active) = self.active.get(&client) {
             let same = *active.request == *raw;
             if same && !active.place.heard() {
@@ -245,7 +248,7 @@ impl Server {
             tracing::warn!(%client, most = limits.transfers, "too many TFTP transfers");
             return;
         }
-        let (service, name) = (self.shared.service.clone(), request.filename.clone());
+        let service = self.shared.service.clone();
         let mut opening: BoxFuture<'static, Opened> =
             Box::pin(async move { service.open(crate::Server::Tftp, &name, client.ip()).await });
         // Most files are open at once, and most names that are missing known to be.
@@ -284,7 +287,7 @@ async fn answer(
         Ok(opened) => opened,
         Err(refused) => return line.send(&explain(&refused)).await,
     };
-    let Request { netascii, options, .. } = request;
+    let Request { netascii, options } = request;
     // The length in netascii depends on every line of the text.
     let agreed = shared.limits.agree(&options, (!netascii).then_some(asset.len()));
     let send = async {
@@ -309,9 +312,11 @@ async fn answer(
 }
 
 /// What the client is told: nothing of the server's paths.
-fn explain(refused: &Refusal) -> bytes::Bytes {
+fn explain(refused: &Refusal) -> Bytes {
+    /// The most frequent answer of all: loaders ask for a dozen names that one machine in a thousand has.
+    const NOT_FOUND: &[u8] = b"\0\x05\0\x01not found\0";
     match refused {
-        Refusal::NotFound => refusal(ErrorCode::FileNotFound, "not found"),
+        Refusal::NotFound => Bytes::from_static(NOT_FOUND),
         Refusal::BadPath(_) | Refusal::Stranger => {
             refusal(ErrorCode::AccessViolation, "not for this machine")
         }
