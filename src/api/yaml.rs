@@ -16,7 +16,7 @@ pub(super) enum Keys {
 }
 
 /// Fields of operations and consoles.
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 33] = [
     "wid",
     "id",
     "user",
@@ -47,6 +47,9 @@ const FIELDS: [&str; 30] = [
     "attached",
     "console",
     "console_uri",
+    "OK",
+    "KO",
+    "**",
 ];
 
 /// Words that are no texts to readers of YAML 1.1.
@@ -126,7 +129,11 @@ impl Writer {
             Keys::Outer => outer,
             Keys::Fields => FIELDS.contains(&key),
         };
-        if symbol { format!(":{key}") } else { quoted(key) }
+        match (symbol, is_plain(key)) {
+            (false, _) => quoted(key),
+            (true, true) => format!(":{key}"),
+            (true, false) => format!(":\"{key}\""),
+        }
     }
 }
 

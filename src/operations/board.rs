@@ -2,7 +2,7 @@
 
 use crate::{
     steps::Undone,
-    types::{NodeStatus, StatusTree, StepStatus},
+    types::{ClusterStatus, MacroStatus, NodeStatus, StatusTree, StepStatus},
 };
 use automata::{Failures, Location, NodeId, NodeSet, Path, Status};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -17,9 +17,19 @@ pub(crate) struct Board {
     nodes: Vec<Place>,
     /// The steps that were gone through: `Macro/micro`.
     steps: Vec<String>,
+    /// Who left which macro-step, and how, until he enters it again.
+    left: BTreeMap<String, Left>,
+}
+
+/// Nodes that left a macro-step.
+#[derive(Debug, Default)]
+struct Left {
+    ok: NodeSet,
+    ko: NodeSet,
 }
 
 /// Where one node is.
+#[expect(clippy::struct_excessive_bools, reason = "each is true of a node or not")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
     /// The micro-step it is in, or failed in.
@@ -44,6 +54,8 @@ pub(crate) struct Place {
     pub(crate) undone: Option<Undone>,
     /// It waits at a breakpoint.
     paused: bool,
+    /// Its micro-step has succeeded, and the next one has not begun.
+    passed: bool,
     /// Its way through the macro-steps.
     pub(crate) columns: [Column; POSITIONS],
     since: Option<Instant>,
@@ -85,6 +97,15 @@ impl Place {
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
     }
+
+    /// The list of its micro-step that it is in.
+    fn list(&self) -> &'static str {
+        match self.state {
+            "ko" => "KO",
+            _ if self.passed => "OK",
+            _ => "**",
+        }
+    }
 }
 
 /// One macro-step in the statistics of one node.
@@ -104,7 +125,7 @@ impl Board {
     /// Nobody has begun.
     pub(crate) fn new(nodes: usize) -> Self {
         let place = Place { heard: Some(Instant::now()), ..Place::default() };
-        Self { nodes: vec![place; nodes], steps: Vec::new() }
+        Self { nodes: vec![place; nodes], steps: Vec::new(), left: BTreeMap::new() }
     }
 
     /// One node.
@@ -154,10 +175,15 @@ impl Board {
     /// `nodes` began `path`.
     pub(crate) fn enter(&mut self, path: &Path, nodes: &NodeSet, limit: Option<Duration>) {
         let (Some(outer), inner) = (path.macro_step(), path.micro_step()) else { return };
+        if let (None, Some(left)) = (inner, self.left.get_mut(&*outer.name)) {
+            left.ok = left.ok.difference(nodes);
+            left.ko = left.ko.difference(nodes);
+        }
         for id in nodes {
             let place = self.place_mut(id);
             place.started = true;
             place.paused = false;
+            place.passed = false;
             let now = Instant::now();
             if inner.is_some() {
                 place.since = Some(now);
@@ -187,14 +213,20 @@ impl Board {
         self.nodes.iter().any(|place| place.paused && place.ended.is_none())
     }
 
-    /// `nodes` left `path`, which took `elapsed`.
-    pub(crate) fn leave(&mut self, path: &Path, nodes: &NodeSet, elapsed: Duration) {
+    /// `ok` and `ko` left `path`, which took `elapsed`.
+    pub(crate) fn leave(&mut self, path: &Path, ok: &NodeSet, ko: &NodeSet, elapsed: Duration) {
         let Some(outer) = path.macro_step() else { return };
         let inner = path.micro_step();
         let step = inner.map(|inner| self.index(format!("{}/{}", outer.name, inner.name)));
         let milliseconds = elapsed.as_secs_f64() * 1000.0;
-        for id in nodes {
+        if inner.is_none() {
+            let left = self.left.entry(outer.name.to_string()).or_default();
+            left.ok = left.ok.union(ok);
+            left.ko = left.ko.union(ko);
+        }
+        for id in &ok.union(ko) {
             let place = self.place_mut(id);
+            place.passed = step.is_some() && ok.contains(id);
             if let Some(step) = step {
                 let most = f64::from(u32::MAX);
                 #[expect(
@@ -247,21 +279,50 @@ impl Board {
         }
     }
 
-    /// The nodes that are under way, by macro- and micro-step.
+    /// Where the nodes are, by macro- and micro-step, and which have left them.
     pub(crate) fn tree(&self, cluster: &str, name: impl Fn(NodeId) -> String) -> StatusTree {
-        let mut tree = StatusTree::new();
+        let mut steps: BTreeMap<&str, BTreeMap<String, MacroStatus>> = BTreeMap::new();
+        let mut inside: BTreeMap<(&str, &str), StepStatus> = BTreeMap::new();
         for (id, place) in self.iter().filter(|(_, place)| place.ended.is_none()) {
             let Some((outer, inner)) = place.step() else { continue };
-            let steps = tree.entry(cluster.to_owned()).or_default();
-            let step = steps.entry(outer.to_string()).or_default().entry(inner.to_string());
-            let step = step.or_insert_with(empty_step);
-            let list = if place.state == "ko" { "KO" } else { "**" };
-            step.nodes.entry(list.to_owned()).or_default().push(name(id));
+            let step = inside.entry((&**outer, &**inner)).or_insert_with(empty_step);
+            step.nodes.entry(place.list().to_owned()).or_default().push(name(id));
             let age = place.since.map_or(0, |since| since.elapsed().as_secs());
             step.time = step.time.max(age);
         }
-        tree
+        for ((outer, inner), step) in inside {
+            let steps = steps.entry(outer).or_default();
+            steps.insert(inner.to_owned(), MacroStatus::Step(step));
+        }
+        for (outer, steps) in &mut steps {
+            let Some(left) = self.left.get(*outer) else { continue };
+            let lists = lists(left.ok.iter(), left.ko.iter(), &name);
+            steps.extend(lists.map(|(list, nodes)| (list, MacroStatus::Nodes(nodes))));
+        }
+        let steps =
+            steps.into_iter().map(|(outer, steps)| (outer.into(), ClusterStatus::Steps(steps)));
+        let lists = lists(self.ended_with(Status::Ok), self.ended_with(Status::Ko), &name);
+        let lists = lists.map(|(list, nodes)| (list, ClusterStatus::Nodes(nodes)));
+        let all: BTreeMap<_, _> = steps.chain(lists).collect();
+        if all.is_empty() { StatusTree::new() } else { [(cluster.to_owned(), all)].into() }
     }
+
+    /// The nodes that ended with `status`.
+    pub(crate) fn ended_with(&self, status: Status) -> impl Iterator<Item = NodeId> {
+        let mine = self.iter().filter(move |(_, place)| place.ended == Some(status));
+        mine.map(|(id, _)| id)
+    }
+}
+
+/// The lists `OK` and `KO`, as far as there are nodes in them.
+fn lists(
+    ok: impl Iterator<Item = NodeId>,
+    ko: impl Iterator<Item = NodeId>,
+    name: impl Fn(NodeId) -> String,
+) -> impl Iterator<Item = (String, Vec<String>)> {
+    let (ok, ko): (Vec<_>, Vec<_>) = (ok.map(&name).collect(), ko.map(&name).collect());
+    let lists = [("OK".to_owned(), ok), ("KO".to_owned(), ko)];
+    lists.into_iter().filter(|(_, nodes)| !nodes.is_empty())
 }
 
 fn empty_step() -> StepStatus {

@@ -1,10 +1,6 @@
 //! Why a node is where it is.
 
-use super::{
-    Inner,
-    board::Place,
-    operation::{Operation, Viewer},
-};
+use super::{Inner, Viewer, board::Place, operation::Operation};
 use crate::{
     nodes::Node,
     platform::{PowerError, PowerState, Reach, Sighting, Witness},

@@ -31,6 +31,7 @@ mod journal;
 mod left;
 mod log;
 mod logfiles;
+mod means;
 pub mod nodes;
 mod operation;
 mod order;
@@ -54,6 +55,7 @@ mod target;
 mod tests;
 mod undo;
 mod userfiles;
+mod viewer;
 mod watch;
 mod ways;
 mod withdraw;
@@ -65,7 +67,7 @@ pub use feed::{Stream, Told};
 pub use journal::Clock;
 pub(crate) use journal::time_since;
 pub use log::Line;
-pub use operation::Viewer;
+pub use means::Means;
 #[cfg(test)]
 pub(crate) use order::deploy as deployment;
 pub use outline::outline;
@@ -73,14 +75,9 @@ pub(crate) use outline::typical;
 pub use premises::{Premises, Site};
 pub use solo::{Column, End, Solo};
 pub(crate) use solo::{pages, tell};
+pub use viewer::Viewer;
 
-use crate::{
-    files::Depot,
-    platform::Ports,
-    steps::Windows,
-    store::Store,
-    types::{Code, Created, Explanation, Kind, NodeStatus, Poll, Problem, StatusTree},
-};
+use crate::types::{Code, Created, Explanation, Kind, NodeStatus, Poll, Problem, StatusTree};
 use operation::Operation;
 use reservation::Reservations;
 use rights::Rights;
@@ -93,34 +90,6 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use userfiles::Userfiles;
-
-/// What operations work with.
-pub struct Means {
-    /// The site and its machines.
-    pub premises: Premises,
-    /// What is kept.
-    pub store: Arc<dyn Store>,
-    /// Why it can only be read, and the way out; none for a sound state.
-    pub damage: Option<Arc<str>>,
-    /// Files.
-    pub depot: Arc<dyn Depot>,
-    /// Server-wide limits.
-    pub windows: Arc<Windows>,
-    /// Where events go.
-    pub stream: Stream,
-}
-
-impl Means {
-    /// The site as it is configured now.
-    pub fn site(&self) -> Arc<Site> {
-        self.premises.site()
-    }
-
-    /// The ways to its machines.
-    pub fn ports(&self) -> Ports {
-        self.premises.ports()
-    }
-}
 
 /// All operations of the service. Cheap to clone.
 #[derive(Clone)]

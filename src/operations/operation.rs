@@ -2,8 +2,9 @@
 
 use super::{
     hook::Hook,
-    log::{Line, Log, Reader, seconds, whole},
+    log::{Line, Log, seconds, whole},
     record::{Footprint, Record},
+    viewer::Viewer,
     watch::Watch,
 };
 use crate::types::{
@@ -17,23 +18,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio_util::sync::CancellationToken;
-
-/// Who looks at an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Viewer {
-    /// Name of the user.
-    pub user: String,
-    /// Address of the client.
-    pub from: String,
-    /// May see and end everybody's operations.
-    pub almighty: bool,
-}
-
-impl Viewer {
-    fn reader(&self) -> Reader {
-        Reader { user: self.user.clone(), from: self.from.clone() }
-    }
-}
 
 /// One operation.
 pub(crate) struct Operation {
@@ -325,8 +309,7 @@ impl Operation {
         let mut names = Vec::new();
         for watch in &self.watches {
             let board = watch.board();
-            let mine = board.iter().filter(|(_, place)| place.ended == Some(status));
-            names.extend(mine.map(|(id, _)| watch.name(id)));
+            names.extend(board.ended_with(status).map(|id| watch.name(id)));
         }
         names
     }

@@ -4,11 +4,11 @@
 //! deployment system where it failed goes on there; any other begins at the start.
 
 use super::{
-    Inner,
+    Inner, Viewer,
     create::{self, Assembled, Draft},
     left,
     log::seconds,
-    operation::{Operation, Viewer},
+    operation::Operation,
     plans::Plans,
     record::Record,
     run::{Job, Wanted},

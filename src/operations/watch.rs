@@ -72,15 +72,12 @@ impl Watch {
     /// The nodes that ended with `status`.
     pub(crate) fn ended_with(&self, status: Status) -> Vec<Arc<Node>> {
         let board = self.board();
-        let mine = board.iter().filter(|(_, place)| place.ended == Some(status));
-        mine.map(|(id, _)| Arc::clone(&self.nodes[id.index()])).collect()
+        board.ended_with(status).map(|id| Arc::clone(&self.nodes[id.index()])).collect()
     }
 
     /// Ids of the nodes that ended badly.
     pub(crate) fn failed(&self) -> NodeSet {
-        let board = self.board();
-        let failed = board.iter().filter(|(_, place)| place.ended == Some(Status::Ko));
-        failed.map(|(id, _)| id).collect()
+        self.board().ended_with(Status::Ko).collect()
     }
 
     /// How the node of that name ended, if it is one of these and has ended.
@@ -208,7 +205,7 @@ impl Watch {
         let seconds = elapsed.as_secs();
         {
             let mut board = self.board();
-            board.leave(path, &ok.union(&failed), elapsed);
+            board.leave(path, ok, &failed, elapsed);
             if path.micro_step().is_some() {
                 board.failed(path, ko);
             }

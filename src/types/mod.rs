@@ -13,6 +13,7 @@ mod operation;
 mod problem;
 mod reloaded;
 mod request;
+mod status;
 
 pub use advice::{Advice, Class, advice};
 pub use console::ConsoleLog;
@@ -20,7 +21,6 @@ pub use event::{Event, EventBody};
 pub use explanation::{Explanation, OperationOfNode, Seen, SeenRequest};
 pub use operation::{
     Created, Discarded, EnvironmentRef, Kind, NodeInfo, NodeLists, NodeStatus, Poll, Resources,
-    StatusTree, StepStatus,
 };
 pub use problem::{Code, Problem};
 pub use reloaded::Reloaded;
@@ -28,3 +28,4 @@ pub use request::{
     AutomataOverride, Common, DeployRequest, EnvironmentChoice, InstanceOverride, Nodes,
     PowerRequest, PxeChoice, RebootKind, RebootRequest,
 };
+pub use status::{ClusterStatus, MacroStatus, StatusTree, StepStatus};

@@ -178,18 +178,6 @@ pub struct Discarded {
     pub node: String,
 }
 
-/// `GET /<operation>/<wid>/status`: cluster → macro-step → micro-step.
-pub type StatusTree = BTreeMap<String, BTreeMap<String, BTreeMap<String, StepStatus>>>;
-
-/// Nodes in one micro-step.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct StepStatus {
-    /// `OK`, `KO` and, still under way, `**`.
-    pub nodes: BTreeMap<String, Vec<String>>,
-    /// Seconds since it began.
-    pub time: u64,
-}
-
 /// One node in `GET /nodes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeInfo {

@@ -1,6 +1,7 @@
 //! Power operations.
 
-use crate::common::{Service, User, wid};
+use crate::common::{Answer, Service, User, wid};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -119,4 +120,33 @@ async fn where_the_nodes_are_is_shown_while_it_runs() {
     service.release("node-2");
     anna.done(&path).await;
     assert_eq!(anna.get(&format!("{path}/status")).await.ok().json(), json!({}));
+}
+
+#[tokio::test]
+async fn those_that_are_done_are_listed_beside_the_steps() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    service.hold("node-2");
+    let path = put(anna, "on", &json!(["node-[1-3]", "beta-1"])).await;
+    anna.shows(&format!("{path}/status"), "\"node-3.lab.test\"\n    ]").await;
+    anna.shows(&format!("{path}/status"), "\"beta-1.lab.test\"").await;
+    let status = anna.get(&format!("{path}/status")).await.ok().json();
+    let ended = json!(["node-1.lab.test", "node-3.lab.test"]);
+    let alpha = status["alpha"].as_object().unwrap();
+    let on = alpha["On"].as_object().unwrap();
+    assert_eq!((&alpha["OK"], &on["OK"]), (&ended, &ended), "{status}");
+    assert_eq!((alpha.get("KO"), on.get("KO")), (None, None), "a list has nodes or is not there");
+    assert_eq!(on["power"]["nodes"], json!({"OK": [], "KO": [], "**": ["node-2.lab.test"]}));
+    // Nobody is left in the step of the other cluster.
+    assert_eq!(status["beta"], json!({"OK": ["beta-1.lab.test"]}));
+    let yaml =
+        anna.request(Method::GET, &format!("{path}/status")).header("Accept", "application/x-yaml");
+    let yaml = Answer::to(yaml).await.ok().text;
+    for text in
+        ["\n    :OK:\n    - node-1.lab.test", "\n        :\"**\":\n        - node-2.lab.test"]
+    {
+        assert!(yaml.contains(text), "{text}: {yaml}");
+    }
+    service.release("node-2");
+    anna.done(&path).await;
 }

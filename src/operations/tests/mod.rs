@@ -4,9 +4,11 @@
 mod age;
 mod cancel;
 mod explain;
+mod hypervisor;
 mod newer;
 mod reboots;
 mod retry;
+mod status;
 mod tidy;
 mod ways;
 
