@@ -54,8 +54,16 @@ pub(in crate::platform) async fn fed(
     input: Vec<u8>,
     deadline: Duration,
 ) -> io::Result<Option<Ended>> {
+    command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
+    attended(command, input, deadline).await
+}
+
+async fn attended(
+    mut command: Command,
+    input: Vec<u8>,
+    deadline: Duration,
+) -> io::Result<Option<Ended>> {
     let mut child = command
-        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -69,6 +77,31 @@ pub(in crate::platform) async fn fed(
             ended.map(Some)
         }
     }
+}
+
+/// Runs what follows it in a group that ends with the process which holds the other end of its
+/// standard input: with the service, also where that is killed and cannot end anything itself.
+const TIED: &str = r#"
+exec 3<&0 </dev/null
+{ read -r _ <&3; kill -s KILL 0; } >/dev/null 2>&1 &
+watcher=$!
+/bin/sh -c "$1" 3<&-
+status=$?
+kill "$watcher"
+exit "$status"
+"#;
+
+/// Runs a command of the shell without input for at most `deadline`; `None` when that passed. Every
+/// process of its group is killed then, when the future is dropped, and when this process is gone:
+/// what works on for hours must not do so for a service that begins it anew.
+pub(in crate::platform) async fn tied(text: &str, deadline: Duration) -> io::Result<Option<Ended>> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", TIED, "kadence", text]);
+    let (input, life) = io::pipe()?;
+    shell.stdin(input);
+    let ended = attended(shell, Vec::new(), deadline).await;
+    drop(life);
+    ended
 }
 
 /// Gives it `input` and reads both outputs until the process ends.

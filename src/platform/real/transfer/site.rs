@@ -79,9 +79,7 @@ async fn run(
         ("TAKTUK_CONNECTOR", &site.connector),
     ];
     let text = fill(&site.command, &places);
-    let mut shell = tokio::process::Command::new("/bin/sh");
-    shell.arg("-c").arg(&text);
-    match process::run(shell, left).await {
+    match process::tied(&text, left).await {
         Ok(Some(ended)) if ended.status == 0 => Ok(()),
         Ok(Some(ended)) => Err(TransferError::Stream(
             format!(

@@ -3,6 +3,7 @@
 use super::*;
 use crate::platform::real::transfer::tests::Bed;
 use std::fs;
+use tokio::time::{sleep, timeout};
 
 fn site(command: &str) -> SiteCommand {
     let connector = "ssh -l root".to_owned();
@@ -63,4 +64,50 @@ async fn what_cannot_stand_in_a_command_is_refused_before_it_runs() {
     let results = broadcast(&*bed.shell, &job, &site("true ENVFILE")).await;
     let why = results.into_values().next().unwrap().unwrap_err().to_string();
     assert!(why.contains("cannot stand in a command"), "{why}");
+}
+
+/// The other half of the test below: a service in the middle of a broadcast.
+#[tokio::test]
+#[ignore = "run by the test below, which kills it"]
+async fn a_broadcast_that_does_not_end() {
+    let bed = Bed::new();
+    let folder = std::env::var("folder").unwrap();
+    let command = format!("sh -c 'echo $$ > {folder}/pid; exec sleep 1000'; touch {folder}/after");
+    broadcast(&*bed.shell, &job(&bed, 1), &site(&command)).await;
+}
+
+#[tokio::test]
+async fn the_command_ends_with_a_service_that_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored"])
+        .arg("platform::real::transfer::site::tests::a_broadcast_that_does_not_end")
+        .env("folder", folder.path())
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let pid = || {
+        let text = fs::read_to_string(folder.path().join("pid")).ok()?;
+        text.strip_suffix('\n')?.parse::<u32>().ok()
+    };
+    // A corpse that its new parent has not buried is as good as gone.
+    let lives = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    let wait = async |until: &dyn Fn() -> bool| {
+        let waiting = async {
+            while !until() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(300), waiting).await.expect("it comes to that");
+    };
+    wait(&|| pid().is_some()).await;
+    let command = pid().unwrap();
+    assert!(lives(command));
+    service.kill().await.unwrap();
+    wait(&|| !lives(command)).await;
+    assert!(!folder.path().join("after").exists(), "nothing comes after it");
 }

@@ -135,7 +135,9 @@ fn seed(folder: &Path, file: &Path, name: &str, torrent: &[u8]) -> Result<Child,
     std::fs::write(&own, torrent).map_err(start)?;
     symlink(file, folder.join(name)).map_err(start)?;
     let mut command = Command::new(PROGRAM);
-    command.args(OPTIONS).arg("--bt-seed-unverified=true").arg("--dir").arg(folder).arg(&own);
+    command.args(OPTIONS).arg("--bt-seed-unverified=true").arg("--dir").arg(folder);
+    // Where the service is killed nobody else would end it.
+    command.arg(format!("--stop-with-process={}", std::process::id())).arg(&own);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => TransferError::Start(format!(
@@ -162,5 +164,7 @@ const OPTIONS: [&str; 11] = [
     "--bt-request-peer-speed-limit=1000M",
 ];
 
+#[cfg(test)]
+mod swarm;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,14 @@ const MISSING: i32 = 94;
 /// Bytes that each of these commands may print.
 const OUTPUT: usize = 16 << 10;
 
-/// Takes a torrent on standard input and starts the engine, which goes on.
+/// Ends the engine, one that a service which is gone has left there as well.
+const KILL: &str = r#"
+if read -r pid < "$torrent.pid"; then
+  case $(tr '\0' ' ' < "/proc/$pid/cmdline") in *"$torrent"*) kill "$pid" ;; esac
+fi 2>/dev/null
+"#;
+
+/// Takes a torrent on standard input and starts the engine, which goes on. After [`KILL`].
 const START: &str = r#"
 command -v "$program" >/dev/null || exit 94
 mkdir -p "$folder" && rm -f "$file" "$file.aria2" && cat > "$torrent" || exit 1
@@ -27,11 +34,8 @@ tail -c 600 "$torrent.log" 2>/dev/null
 df -k "$folder" | tail -n 1
 "#;
 
-/// Ends the engine and forgets its files.
+/// Forgets its files. After [`KILL`].
 const END: &str = r#"
-if read -r pid < "$torrent.pid"; then
-  case $(tr '\0' ' ' < "/proc/$pid/cmdline") in *"$torrent"*) kill "$pid" ;; esac
-fi 2>/dev/null
 rm -f "$file" "$file.aria2" "$torrent" "$torrent.pid" "$torrent.log"
 "#;
 
@@ -69,7 +73,8 @@ impl<'a> Peer<'a> {
         torrent: Vec<u8>,
         until: Instant,
     ) -> Result<(), TransferError> {
-        let output = self.run(START, Input::Bytes(torrent.into()), left(until)).await?;
+        let output =
+            self.run(&format!("{KILL}{START}"), Input::Bytes(torrent.into()), left(until)).await?;
         match output.status {
             0 => Ok(()),
             MISSING => Err(TransferError::Start(format!(
@@ -120,8 +125,8 @@ impl<'a> Peer<'a> {
     /// Ends the engine; a node that cannot be reached is left alone.
     pub(super) async fn end(&self, limit: Duration) {
         let keep = matches!(self.receiver.errand, Errand::Store { .. });
-        let text = if keep { END.replace("\"$file\" ", "") } else { END.to_owned() };
-        if let Err(error) = self.run(&text, Input::Empty, limit).await {
+        let end = if keep { END.replace("\"$file\" ", "") } else { END.to_owned() };
+        if let Err(error) = self.run(&format!("{KILL}{end}"), Input::Empty, limit).await {
             tracing::debug!(node = self.receiver.node.name, %error, "its torrent goes on");
         }
     }
