@@ -2,6 +2,7 @@
 
 use super::{
     Api,
+    address::{self, Line},
     reply::refuse,
     request::{MOST_BODY, Raw, too_large},
     room::{Place, Room},
@@ -17,7 +18,6 @@ use hyper_util::{
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
@@ -94,21 +94,17 @@ pub async fn serve(
     Ok(())
 }
 
-/// What a connection is read from and written to.
-trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
-
 /// The connection, and the certificate of the client if it has shown one.
 async fn open(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
 ) -> io::Result<(Box<dyn Line>, Option<Arc<[u8]>>)> {
-    let Some(tls) = tls else { return Ok((Box::new(stream), None)) };
+    let fitted = |stream| tokio::time::timeout(PATIENCE, address::fitted(stream));
+    let Some(tls) = tls else { return Ok((fitted(Box::new(stream)).await??, None)) };
     let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let certificate = shown.map(|certificate| Arc::from(certificate.as_ref()));
-    Ok((Box::new(stream), certificate))
+    Ok((fitted(Box::new(stream)).await??, certificate))
 }
 
 async fn accept(
@@ -160,7 +156,7 @@ async fn reply(peer: Peer, parts: Parts) -> warp::reply::Response {
         Ok(read) => read,
         Err(problem) => return refuse(&problem),
     };
-    let path = path.as_str().to_owned();
+    let (path, query) = (path.as_str().to_owned(), address::whole(query, &headers));
     routes::answer(api, Raw { room, method, path, query, headers, body, peer }).await
 }
 

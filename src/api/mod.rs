@@ -6,6 +6,7 @@
 //! handlers themselves only decode, call and encode. `room` bounds what all of them hold. `yaml` writes what old
 //! clients print as it is. `listen` accepts connections, in the clear or with TLS. `openapi` describes what is here; a test holds it to the table.
 
+mod address;
 mod consoles;
 mod environments;
 mod listen;

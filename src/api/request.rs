@@ -1,6 +1,6 @@
 //! A request, read and bounded.
 
-use super::{room::Room, shape};
+use super::{address, room::Room, shape};
 use crate::{
     access::Peer,
     operations::Viewer,
@@ -14,10 +14,6 @@ use warp::http::{HeaderMap, Method, header};
 
 /// Largest body.
 pub(super) const MOST_BODY: u64 = 1 << 20;
-
-/// Longest address, path and query: a little less than the HTTP library can hold, which ends
-/// longer ones itself, without a word.
-const MOST_ADDRESS: usize = 65_000;
 
 /// What a handler gets.
 pub(super) struct Request {
@@ -51,9 +47,8 @@ impl Raw {
         if self.body.len() as u64 > MOST_BODY {
             return Err(too_large());
         }
-        if self.query.len() + self.path.len() > MOST_ADDRESS {
-            let text = format!("the address cannot be longer than {MOST_ADDRESS} characters");
-            return Err(Problem::TooLong(text));
+        if self.query.len() + self.path.len() > address::MOST {
+            return Err(Problem::TooLong(address::too_long()));
         }
         Ok(())
     }

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Bound of connecting: the service is near.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Longest address that the HTTP library can hold.
+pub const MOST_ADDRESS: usize = 65_534;
+
 /// Bound of an answer: the service may have to look at files on the web before it answers.
 const ANSWER: Duration = Duration::from_secs(120);
 
@@ -207,7 +210,14 @@ impl Client {
 
     fn broken(&self, source: reqwest::Error) -> ClientError {
         let url = self.url.clone();
-        if source.is_builder() {
+        let length = source.url().map_or(0, |url| url.as_str().len());
+        if source.is_builder() && length > MOST_ADDRESS {
+            let text = format!(
+                "a request cannot have an address of {length} characters, {MOST_ADDRESS} is the most"
+            );
+            let hint = "name ranges such as 'node-[1-100]', or fewer nodes at once";
+            ClientError::Refused { status: 414, code: None, text, hint: Some(hint.into()) }
+        } else if source.is_builder() {
             ClientError::Strange { why: "this is not an address".into(), url }
         } else if source.is_connect() {
             ClientError::Unreachable { url, source }

@@ -28,7 +28,7 @@ pub use error::ClientError;
 pub use events::Events;
 pub use export::{Export, Serving};
 pub use follow::{Followed, follow, follow_from};
-pub use http::{Client, LogPage, kind_of};
+pub use http::{Client, LogPage, MOST_ADDRESS, kind_of};
 pub use outcome::Outcome;
 pub use print::{Printer, tell, write_out};
 pub use progress::{Bars, DataLines, Lines, Screen, View};

@@ -4,6 +4,7 @@
 //! content types is an answer. Certificates are not verified: the service makes its own.
 
 use super::{channels::Channels, failure::Failure};
+use crate::client::MOST_ADDRESS;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use reqwest::{
@@ -191,6 +192,13 @@ impl Server {
 
     async fn ask(&self, ask: Ask<'_>) -> Result<String, Failure> {
         let url = self.url(ask.path)?;
+        if url.as_str().len() > MOST_ADDRESS {
+            return Err(Failure::usage(format!(
+                "Too many nodes for one request: its address would have {} characters, {MOST_ADDRESS} \
+                 is the most; name fewer at once",
+                url.as_str().len()
+            )));
+        }
         let request = self.request(&ask, url);
         let response = request.send().await.map_err(|error| self.broken(&error))?;
         let text = self.read(&ask, response).await?;

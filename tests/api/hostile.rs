@@ -58,6 +58,34 @@ async fn what_is_no_http_is_ended() {
 }
 
 #[tokio::test]
+async fn an_address_may_be_as_long_as_it_always_could() {
+    let service = Service::new();
+    let get = |address: &str| {
+        let user = "X-Kadeploy-User: anna\r\nConnection: close";
+        raw(&service, format!("GET {address} HTTP/1.1\r\nHost: a\r\n{user}\r\n\r\n").as_bytes())
+    };
+    // What an old client sends for 3 998 nodes.
+    let many = format!("/nodes?list=true{}", "&nodes=node-1.lab.test".repeat(4_543));
+    let longest = format!("{many}&nodes=node-[2-3].lab.test");
+    assert!((99_950..=100_000).contains(&longest.len()), "{}", longest.len());
+    let answer = get(&longest);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for node in ["node-1.lab.test", "node-3.lab.test"] {
+        assert!(answer.contains(node), "{node}: {answer}");
+    }
+    // What it sends for ten thousand, which its own service refused as well.
+    let more = format!("/nodes?list=true{}", "&nodes=node-1.lab.test".repeat(10_000));
+    let path = format!("/{}?list=true", "a".repeat(70_000));
+    for address in [format!("{many}&nodes={}", "a".repeat(60)), more, path] {
+        let answer = get(&address);
+        assert!(answer.starts_with("HTTP/1.1 414"), "{answer}");
+        let text = "\r\n\r\nRequest-URI Too Long -- the address cannot be longer than 100000 characters: \
+                    name ranges";
+        assert!(answer.contains(text), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn half_a_request_is_not_taken_for_a_whole_one() {
     let service = Service::new();
     let anna = service.user("anna");

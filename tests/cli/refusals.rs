@@ -55,6 +55,20 @@ fn a_description_with_a_mistake_is_told() {
 }
 
 #[test]
+fn more_nodes_than_an_address_can_have_are_told() {
+    let site = Site::new().serve();
+    let many: Vec<String> = (1..=5_000).map(|number| format!("node-{number}.site")).collect();
+    let mut words = vec!["nodes", "--list", "-m"];
+    words.extend(many.iter().map(String::as_str));
+    let ran = site.run(&words).ended(1);
+    assert!(ran.err.contains("error: a request cannot have an address of "), "{}", ran.err);
+    assert!(ran.err.contains("hint: name ranges such as 'node-[1-100]'"), "{}", ran.err);
+    // A body has room for them.
+    let words = [&["power", "status", "--dry-run", "-m"], &words[3..]].concat();
+    assert!(site.run(&words).err.contains("'node-1.site' does not exist"));
+}
+
+#[test]
 fn nodes_that_cannot_be_meant_are_told() {
     let service = Site::new().serve();
     let exploding = ["`n-[1-99999999].site` stands for 99999999 nodes", "at most"];

@@ -117,6 +117,17 @@ fn nodes_are_switched() {
 }
 
 #[test]
+fn more_nodes_than_an_address_can_have_are_told() {
+    let names: Vec<String> =
+        (1..=5_000).map(|number| format!("node-{number}.testbed.lan")).collect();
+    let stub = Stub::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let place = Place::new(&[("main", stub.port)]);
+    let ran = place.run("kapower3 --status -m node-[1-5000]").ended(1);
+    assert!(ran.err.contains("Too many nodes for one request: "), "{}", ran.err);
+    assert!(!stub.lines().iter().any(|line| line.contains("/power")), "{:?}", stub.lines());
+}
+
+#[test]
 fn nodes_are_asked_for_their_power() {
     let (stub, place) = begun();
     let polls = vec![ended(&NODES[..1], &NODES[1..])];
