@@ -1,6 +1,6 @@
 //! `kadence console`: the console of a node, and what was recorded of it.
 
-use super::Failure;
+use super::{Failure, table::table};
 use crate::{
     client::{Client, ClientError, Printer, attach, tell, write_out},
     types::ConsoleLog,
@@ -18,13 +18,18 @@ const PATIENCE: &str = "30";
 /// Arguments of `console`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  kadence console node-1\n  kadence console --log node-1 --follow\n\n\
+    after_help = "Example:\n  kadence console node-1\n  kadence console --log node-1 --follow\n  kadence console --list\n\n\
         Ctrl-] leaves a console. What a node printed while it was deployed is recorded: its owner\n\
         and administrators read it with --log. When standard input ends, the node is only listened to."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct ConsoleArgs {
     /// The node.
-    node: String,
+    #[arg(required_unless_present = "list")]
+    node: Option<String>,
+    /// List the consoles that are open; `kadence cancel ID` closes one.
+    #[arg(long, conflicts_with_all = ["node", "log"])]
+    list: bool,
     /// Show what was recorded during its last deployment, instead of the console itself.
     #[arg(short = 'L', long)]
     log: bool,
@@ -40,15 +45,22 @@ pub(super) struct ConsoleArgs {
         default_value_t = 0
     )]
     back: usize,
-    /// Print one JSON document (with --follow at the end).
-    #[arg(long, requires = "log")]
+    /// Print one JSON document, of --list or of --log (with --follow at the end).
+    #[arg(long)]
     json: bool,
 }
 
 impl ConsoleArgs {
     pub(super) async fn run(self, client: &Client) -> Result<ExitCode, Failure> {
+        if self.list {
+            return self.listed(client).await;
+        }
         if self.log {
             return self.recorded(client).await;
+        }
+        if self.json {
+            let text = "a console is no document";
+            return Err(Failure::usage(text, "use --json with --list or --log, or leave it out"));
         }
         let body = json!({"node": self.node});
         let created: Value = client.send(Method::POST, "/console", &body).await?;
@@ -64,8 +76,15 @@ impl ConsoleArgs {
         }
     }
 
+    async fn listed(&self, client: &Client) -> Result<ExitCode, Failure> {
+        let all: Vec<Value> = client.get("/console", &[]).await?;
+        Printer { json: self.json }.answer(&all, || rows(&all))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
     async fn ask(&self, client: &Client, since: u64, wait: bool) -> Result<ConsoleLog, Failure> {
-        let coded: String = url::form_urlencoded::byte_serialize(self.node.as_bytes()).collect();
+        let node = self.node.as_deref().unwrap_or_default();
+        let coded: String = url::form_urlencoded::byte_serialize(node.as_bytes()).collect();
         let (since, back) = (since.to_string(), self.back.to_string());
         let mut query = vec![("since", since.as_str()), ("back", back.as_str())];
         if wait {
@@ -99,6 +118,22 @@ impl ConsoleArgs {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Whose consoles there are; those of others do not tell more.
+fn rows(all: &[Value]) -> String {
+    let mut rows = vec![["ID", "USER", "NODE", "STATE", "AT"].map(str::to_owned).to_vec()];
+    for one in all {
+        let text = |field: &str| one[field].as_str().unwrap_or_default().to_owned();
+        let state = match (one["error"].as_bool(), one["attached"].as_bool()) {
+            (Some(true), _) => "ended",
+            (_, Some(true)) => "attached",
+            _ => "open",
+        };
+        let state = state.to_owned();
+        rows.push(vec![text("id"), text("user"), text("node"), state, text("console_uri")]);
+    }
+    table(&rows)
 }
 
 /// Joins standard input and output to the console at `uri` until one of them has enough.

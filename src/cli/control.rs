@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 /// Arguments of `cancel`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kadence cancel D-6a1f7e52-0a4c-4c1e-9d5e-7f3a1f0b9c11")]
+#[command(after_help = "Example:\n  kadence cancel D-6a1f7e52-0a4c-4c1e-9d5e-7f3a1f0b9c11\n\n\
+        An id of `kadence console --list` (C-...) closes that console.")]
 pub(super) struct CancelArgs {
     #[command(flatten)]
     which: Which,
@@ -68,6 +69,12 @@ impl Which {
 
 impl CancelArgs {
     pub(super) async fn run(self, client: &Client) -> Result<ExitCode, Failure> {
+        if self.which.wid.starts_with("C-") {
+            let path = format!("/console/{}", self.which.wid);
+            client.get::<Value>(&path, &[]).await?;
+            client.send::<Value>(Method::DELETE, &path, &json!({})).await?;
+            return self.which.done("closed");
+        }
         let followed = followed(&self.which.wid)?;
         // Asked first, because deleting what is not there has an answer made for old clients.
         let path = format!("/{}/{}", followed.kind.path(), followed.wid);

@@ -81,13 +81,7 @@ impl DeployArgs {
         let mut export = Export::default();
         let mut request = self.request(client, &mut export).await?;
         // Within reach of the service until this function ends.
-        let export = if export.is_empty() {
-            None
-        } else {
-            self.run.may_export()?;
-            Some(export.serve().await?)
-        };
-        request.common.client = export.as_ref().map(|export| export.url.clone());
+        let _export = self.run.serve(export, &mut request.common).await?;
         if self.breakpoint.is_some() {
             tell(
                 "nodes that reach the breakpoint wait there: `kadence continue WID` lets them go on, `kadence abort WID` gives them up",
@@ -102,7 +96,7 @@ impl DeployArgs {
         client: &Client,
         export: &mut Export,
     ) -> Result<DeployRequest, Failure> {
-        let mut common = self.run.common(&self.nodes)?;
+        let mut common = self.run.common(&self.nodes, export)?;
         common.breakpoint.clone_from(&self.breakpoint);
         common.keep = true;
         Ok(DeployRequest {

@@ -5,6 +5,7 @@
 //! something have in common, `failure` how an error becomes a text and an exit code.
 
 mod check;
+mod clusters;
 mod console;
 mod control;
 mod deploy;
@@ -14,6 +15,7 @@ mod failure;
 mod info;
 mod links;
 mod logs;
+mod metrics;
 mod migrate;
 mod nodes;
 mod operation;
@@ -21,6 +23,7 @@ mod operations;
 mod power;
 mod profile;
 mod reboot;
+mod recorded;
 mod reload;
 mod rights;
 mod serve;
@@ -104,11 +107,13 @@ enum Verb {
     Reboot(reboot::RebootArgs),
     /// Switch nodes on or off, or ask whether they are on.
     Power(power::PowerArgs),
+    /// List the clusters.
+    Clusters(clusters::ClustersArgs),
     /// Show the nodes and what is installed on them.
     Nodes(nodes::NodesArgs),
     /// Why a node is where it is, and what to do next.
     Explain(explain::ExplainArgs),
-    /// The console of a node, or what it printed while it was deployed.
+    /// The console of a node, what it printed while it was deployed, or which consoles are open.
     Console(console::ConsoleArgs),
     /// Recorded environments: what can be installed.
     Env(env::EnvArgs),
@@ -116,6 +121,8 @@ enum Verb {
     Steps(steps::StepsArgs),
     /// What the service is and offers.
     Info(info::InfoArgs),
+    /// What the service counts of itself, for Prometheus.
+    Metrics(metrics::MetricsArgs),
     /// List deployments, reboots and power operations, or show where the nodes of one are.
     Operations(operations::OperationsArgs),
     /// Show the messages of an operation.
@@ -195,6 +202,8 @@ impl Kadence {
             Verb::Deploy(args) => args.run(&global.client()?).await,
             Verb::Reboot(args) => args.run(&global.client()?).await,
             Verb::Power(args) => args.run(&global.client()?).await,
+            Verb::Clusters(args) => args.run(&global.client()?).await,
+            Verb::Metrics(args) => args.run(&global.client()?).await,
             Verb::Nodes(args) => args.run(&global.client()?).await,
             Verb::Console(args) => args.run(&global.client()?).await,
             Verb::Env(args) => args.run(&global.client()?).await,

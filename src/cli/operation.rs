@@ -4,18 +4,19 @@
 use super::Failure;
 use crate::{
     client::{
-        Client, ClientError, Followed, Lines, Outcome, Printer, Screen, follow, follow_from, tell,
+        Client, ClientError, Export, Followed, Lines, Outcome, Printer, Screen, Serving, follow,
+        follow_from, tell,
     },
     types::{Common, Created, Kind, Poll},
 };
 use clap::Args;
 use reqwest::Method;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{IsTerminal, Read, stderr, stdin},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -63,6 +64,10 @@ pub(super) struct RunArgs {
     /// How much is told: 1 (little) to 5 (every detail).
     #[arg(short = 'V', long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=5))]
     verbose_level: Option<u8>,
+    /// Operations of your own before, after or instead of micro-steps: a file (YAML) with macro-steps,
+    /// in them micro-steps, and there pre-ops, post-ops or substitute.
+    #[arg(long, value_name = "FILE")]
+    custom_operations: Option<PathBuf>,
     /// Run the site's hook at the end.
     #[arg(long)]
     hook: bool,
@@ -81,8 +86,9 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
-    /// The fields that every request has.
-    pub(super) fn common(&self, nodes: &NodeArgs) -> Result<Common, Failure> {
+    /// The fields that every request has. Local files that they name are added to `export`.
+    pub(super) fn common(&self, nodes: &NodeArgs, export: &mut Export) -> Result<Common, Failure> {
+        let custom = self.custom_operations.as_deref();
         Ok(Common {
             nodes: nodes.names()?,
             force: self.force,
@@ -90,20 +96,47 @@ impl RunArgs {
             debug: self.debug,
             hook: self.hook,
             dry_run: self.dry_run,
+            custom_operations: custom.map(|path| custom_operations(path, export)).transpose()?,
             ..Common::default()
         })
     }
 
-    /// Refuses to leave behind an operation that needs files of this process.
-    pub(super) fn may_export(&self) -> Result<(), Failure> {
+    /// Serves the local files of a request, if it has any, until what is returned is dropped.
+    pub(super) async fn serve(
+        &self,
+        export: Export,
+        common: &mut Common,
+    ) -> Result<Option<Serving>, Failure> {
+        if export.is_empty() {
+            return Ok(None);
+        }
         if self.no_wait {
             return Err(Failure::usage(
                 "--no-wait cannot be used with files of this machine: they are served while this command runs",
                 "leave --no-wait out, or name the files with server:// or http://",
             ));
         }
-        Ok(())
+        let serving = export.serve().await?;
+        common.client = Some(serving.url.clone());
+        Ok(Some(serving))
     }
+}
+
+/// The operations in a file, the local files that they send within reach of the service.
+fn custom_operations(path: &Path, export: &mut Export) -> Result<Value, Failure> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ClientError::File { path: path.to_owned(), source })?;
+    let wrong = |why: &str| {
+        let hint = "write them as MACRO-STEP: {MICRO-STEP: {pre-ops: [{name: ..., action: exec, command: ...}]}}";
+        Failure::usage(format!("{} has no operations: {why}", path.display()), hint)
+    };
+    let mut operations: Value =
+        serde_saphyr::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+    if !operations.is_object() {
+        return Err(wrong("it is not a hash"));
+    }
+    export.add_operations(&mut operations)?;
+    Ok(operations)
 }
 
 /// A request on its way.

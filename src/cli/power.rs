@@ -5,7 +5,7 @@ use super::{
     operation::{NodeArgs, RunArgs, Started},
 };
 use crate::{
-    client::Client,
+    client::{Client, Export},
     platform::Level,
     types::{Kind, PowerRequest},
 };
@@ -73,11 +73,15 @@ impl PowerArgs {
             Action::Status => "status",
         };
         let (kind, method, args) = (Kind::Power, Method::PUT, &self.run);
-        let request = &PowerRequest {
-            common: args.common(&self.nodes)?,
+        let mut files = Export::default();
+        let mut request = PowerRequest {
+            common: args.common(&self.nodes, &mut files)?,
             status: Some(status.into()),
             level: self.level.map(Into::into),
         };
+        // Within reach of the service until this function ends.
+        let _export = args.serve(files, &mut request.common).await?;
+        let request = &request;
         Box::pin(Started { client, args, kind, method, request }.run()).await
     }
 }

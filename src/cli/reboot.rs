@@ -6,14 +6,14 @@ use super::{
     operation::{NodeArgs, RunArgs, Started},
     power::LevelArg,
     profile::ProfileArgs,
+    recorded::RecordedArgs,
 };
 use crate::{
     client::{Client, Export},
-    types::{EnvironmentChoice, Kind, RebootKind, RebootRequest},
+    types::{Kind, RebootKind, RebootRequest},
 };
 use clap::{Args, ValueEnum};
 use reqwest::Method;
-use serde_json::{Map, Value};
 use std::process::ExitCode;
 
 /// Arguments of `reboot`.
@@ -38,7 +38,7 @@ pub(super) struct RebootArgs {
     #[arg(long, value_name = "SECONDS")]
     reboot_classical_timeout: Option<String>,
     #[command(flatten)]
-    recorded: RecordedArgs,
+    installed: InstalledArgs,
     #[command(flatten)]
     profile: ProfileArgs,
     #[command(flatten)]
@@ -47,16 +47,9 @@ pub(super) struct RebootArgs {
 
 /// What is installed on the nodes, for `recorded_env`.
 #[derive(Debug, Args)]
-struct RecordedArgs {
-    /// The recorded environment that is installed, for `recorded_env`.
-    #[arg(short = 'e', long, value_name = "NAME")]
-    env_name: Option<String>,
-    /// Its version; without it the newest.
-    #[arg(long, value_name = "N", requires = "env_name")]
-    env_version: Option<u32>,
-    /// Its owner; without it you, or anybody who made it public.
-    #[arg(short = 'u', long, value_name = "USER", requires = "env_name")]
-    env_user: Option<String>,
+struct InstalledArgs {
+    #[command(flatten)]
+    environment: RecordedArgs,
     /// The partition where it is, for `recorded_env`.
     #[arg(short = 'p', long, value_name = "PARTITION")]
     partition_number: Option<String>,
@@ -66,19 +59,6 @@ struct RecordedArgs {
     /// Leave out nodes on which an environment is that must not be booted again.
     #[arg(short = 'c', long)]
     check_destructive: bool,
-}
-
-impl RecordedArgs {
-    fn choice(&self) -> Option<EnvironmentChoice> {
-        let name = self.env_name.clone()?;
-        let mut fields = Map::from_iter([("name".to_owned(), Value::from(name))]);
-        fields.extend(self.env_version.map(|version| ("version".to_owned(), version.into())));
-        Some(EnvironmentChoice {
-            kind: Some("database".into()),
-            user: self.env_user.clone(),
-            fields,
-        })
-    }
 }
 
 /// What a reboot boots.
@@ -111,26 +91,20 @@ impl RebootArgs {
         let (kind, method, args) = (Kind::Reboot, Method::POST, &self.run);
         let mut files = Export::default();
         let mut request = RebootRequest {
-            common: args.common(&self.nodes)?,
+            common: args.common(&self.nodes, &mut files)?,
             kind: Some(self.reboot_kind.into()),
             level: self.level.map(Into::into),
             ssh_authorized_keys: keys(self.key.as_deref(), &mut files)?,
             timeout_reboot_classical: self.reboot_classical_timeout.clone(),
             pxe: self.profile.choice(&mut files)?,
             vlan: self.profile.vlan.clone(),
-            environment: self.recorded.choice(),
-            block_device: self.recorded.block_device.clone(),
-            deploy_partition: self.recorded.partition_number.clone(),
-            check_destructive: self.recorded.check_destructive,
+            environment: self.installed.environment.choice(),
+            block_device: self.installed.block_device.clone(),
+            deploy_partition: self.installed.partition_number.clone(),
+            check_destructive: self.installed.check_destructive,
         };
         // Within reach of the service until this function ends.
-        let export = if files.is_empty() {
-            None
-        } else {
-            args.may_export()?;
-            Some(files.serve().await?)
-        };
-        request.common.client = export.as_ref().map(|export| export.url.clone());
+        let _export = args.serve(files, &mut request.common).await?;
         let request = &request;
         Box::pin(Started { client, args, kind, method, request }.run()).await
     }

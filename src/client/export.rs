@@ -65,11 +65,33 @@ impl Export {
     /// One of them cannot be read.
     pub fn add_all(&mut self, description: &mut Map<String, Value>) -> Result<(), ClientError> {
         for reference in references(description) {
-            // A scheme that nobody knows is the service's to refuse.
-            let Value::String(text) = reference else { continue };
-            if let Ok(FileRef::Client(path)) = FileRef::parse(text) {
-                *text = self.add(Path::new(&path))?;
+            if let Value::String(text) = reference {
+                self.refer(text)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Adds the local files that custom operations send, and makes their paths absolute.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn add_operations(&mut self, operations: &mut Value) -> Result<(), ClientError> {
+        match operations {
+            Value::Array(list) => list.iter_mut().try_for_each(|one| self.add_operations(one)),
+            Value::Object(map) => map.iter_mut().try_for_each(|(name, value)| match value {
+                Value::String(text) if name == "file" => self.refer(text),
+                inner => self.add_operations(inner),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds the file that a reference names, if it is one of this machine.
+    fn refer(&mut self, text: &mut String) -> Result<(), ClientError> {
+        // A scheme that nobody knows is the service's to refuse.
+        if let Ok(FileRef::Client(path)) = FileRef::parse(text) {
+            *text = self.add(Path::new(&path))?;
         }
         Ok(())
     }

@@ -79,6 +79,46 @@ fn every_file_named_is_served_and_a_missing_one_is_told_before_anything_starts()
 }
 
 #[test]
+fn operations_of_the_users_own_are_run() {
+    let service = Site::new().serve();
+    let env = service.environment("deb");
+    let custom = |words: &[&str]| {
+        let deploy = ["deploy", "-a", env, "-m", "n-1", "--custom-operations", "own.yaml"];
+        service.run(&[&deploy[..], words].concat())
+    };
+    let step = "SetDeploymentEnvDummy: {dummy: {pre-ops: [{name: mine, ACTION}]}}\n";
+    service.write("own.yaml", &step.replace("ACTION", "action: exec, command: echo hello"));
+    custom(&["--dry-run"]).ended(0);
+    // No node can be reached here: that it was tried is seen by its name.
+    let json = custom(&["--json"]).ended(1).json();
+    let why = json["ko"]["n-1.site"].as_str().unwrap();
+    assert!(why.contains("custom_pre_dummy-mine"), "{why}");
+    // A file of this machine is served, so it must be there and one must stay.
+    service
+        .write("own.yaml", &step.replace("ACTION", "action: send, file: sent, destination: /tmp"));
+    let ran = custom(&["--dry-run"]).ended(1);
+    assert!(ran.err.contains("sent"), "{}", ran.err);
+    service.write("sent", "something");
+    custom(&["--dry-run"]).ended(0);
+    let ran = custom(&["--no-wait"]).ended(1);
+    assert!(ran.err.contains("--no-wait cannot be used with files of this machine"), "{}", ran.err);
+    service.write("own.yaml", "SetDeploymentEnvDummy: {nothing: {pre-ops: []}}\n");
+    let ran = custom(&[]).ended(8);
+    assert!(ran.err.contains("Invalid microstep name 'nothing'"), "{}", ran.err);
+    service.write("own.yaml", "- mine\n");
+    let ran = custom(&[]).ended(1);
+    assert!(ran.err.contains("own.yaml has no operations: it is not a hash"), "{}", ran.err);
+    // Reboots and power operations have it as well.
+    service.write(
+        "own.yaml",
+        "On: {power: {post-ops: [{name: mine, action: exec, command: 'true'}]}}\n",
+    );
+    service
+        .run(&["power", "on", "-m", "n-1", "--custom-operations", "own.yaml", "--dry-run"])
+        .ended(0);
+}
+
+#[test]
 fn errors_have_kadeploys_numbers_and_a_way_out() {
     let service = Site::new().serve();
     let env = service.environment("deb");

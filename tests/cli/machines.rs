@@ -1,7 +1,11 @@
 //! Power and nodes.
 
-use super::site::Site;
+use super::site::{Site, wait_for};
 use serde_json::json;
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
 
 #[test]
 fn power_is_switched_and_asked_for() {
@@ -77,6 +81,86 @@ fn nodes_are_listed() {
     assert_eq!(lines[2], "n-1.site powered anna");
     let ran = service.run(&["nodes", "-m", "n-9"]).ended(2);
     assert!(ran.err.contains("'n-9' does not exist"), "{}", ran.err);
+}
+
+#[test]
+fn what_the_service_is_and_has_is_told() {
+    let service = Site::new().serve();
+    let ran = service.run(&["clusters"]).ended(0);
+    assert_eq!(ran.out, "one\ntwo\n");
+    assert_eq!(service.run(&["clusters", "--json"]).ended(0).json(), json!(["one", "two"]));
+    // What the site's file says.
+    let version = "1";
+    let ran = service.run(&["info"]).ended(0);
+    let cluster = |name: &str| {
+        format!(
+            "cluster {name}\n  SetDeploymentEnv   SetDeploymentEnvDummy\n  BroadcastEnv       BroadcastEnvDummy\n  \
+             BootNewEnv         BootNewEnvDummy\n  filesystems        ext2, ext4\n"
+        )
+    };
+    let wanted =
+        format!("version {version}\nboot method PXElinux\n{}{}", cluster("one"), cluster("two"));
+    assert_eq!(ran.out, wanted);
+    let json = service.run(&["info", "--json"]).ended(0).json();
+    assert_eq!((&json["version"], &json["info"]["pxe"]), (&json!(version), &json!("PXElinux")));
+    service.run(&["power", "on", "-m", "n-1", "m-1"]).ended(1);
+    let ran = service.run(&["metrics"]).ended(0);
+    let counted = "kadence_nodes_total{kind=\"power\",outcome=\"ok\"}";
+    assert!(ran.out.contains(&format!("\n{counted} 1\n")), "{}", ran.out);
+    assert_eq!(service.run(&["metrics", "--json"]).ended(0).json()[counted], json!(1.0));
+}
+
+#[test]
+fn where_the_nodes_of_an_operation_are_is_told() {
+    let service = Site::new().serve();
+    let words = ["power", "on", "-m", "n-1", "m-1", "--json"];
+    let wid = service.run(&words).ended(1).json()["wid"].as_str().unwrap().to_owned();
+    let ran = service.run(&["operations"]).ended(0);
+    let row = ran.out.lines().nth(1).unwrap();
+    assert!(row.starts_with(&wid) && row.ends_with(" ended  1 ok, 1 failed"), "{row}");
+    let ran = service.run(&["operations", &wid]).ended(0);
+    let rows: Vec<Vec<&str>> = ran.out.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NODE", "STATE", "STEP", "ERROR"]);
+    assert_eq!(rows[1][..3], ["m-1.site", "ko", "On/power"]);
+    assert!(ran.out.lines().nth(1).unwrap().contains("no power here"), "{}", ran.out);
+    assert_eq!(rows[2][..], ["n-1.site", "ok"]);
+    let json = service.run(&["operations", &wid, "--json"]).ended(0).json();
+    assert_eq!(
+        (&json["n-1.site"]["state"], &json["m-1.site"]["state"]),
+        (&json!("ok"), &json!("ko"))
+    );
+    let ran = service.run(&["operations", "P-0"]).ended(1);
+    assert!(ran.err.contains("Invalid workflow ID"), "{}", ran.err);
+    let ran = service.run(&["operations", "nonsense"]).ended(1);
+    assert!(ran.err.contains("ids begin with D-, R- or P-"), "{}", ran.err);
+}
+
+#[test]
+fn consoles_are_listed_and_closed() {
+    let site = Site::new();
+    let cluster = std::fs::read_to_string(site.path("one.conf")).unwrap();
+    let console =
+        "  console: [{name: soft, cmd: 'echo this is HOSTNAME_SHORT; exec cat'}]\nautomata:";
+    site.write("one.conf", &cluster.replace("automata:", console));
+    let service = site.serve();
+    assert_eq!(service.run(&["console", "--list", "--json"]).ended(0).json(), json!([]));
+    let mut command = service.user(&["console", "n-1"]);
+    let mut attached = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(attached.stdout.take().unwrap()).lines();
+    wait_for(&mut lines, "this is n-1");
+    let json = service.run(&["console", "--list", "--json"]).ended(0).json();
+    let wid = json[0]["id"].as_str().unwrap().to_owned();
+    let ran = service.run(&["console", "--list"]).ended(0);
+    let rows: Vec<Vec<&str>> = ran.out.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["ID", "USER", "NODE", "STATE", "AT"]);
+    assert_eq!(rows[1][..4], [&wid, "anna", "n-1.site", "attached"]);
+    assert!(rows[1][4].starts_with("tcp://") && rows.len() == 2, "{}", ran.out);
+    assert_eq!(service.run(&["cancel", &wid]).ended(0).out, format!("{wid}: closed\n"));
+    assert!(attached.wait().unwrap().success());
+    assert_eq!(service.run(&["console", "--list", "--json"]).ended(0).json(), json!([]));
+    let ran = service.run(&["cancel", &wid]).ended(1);
+    assert!(ran.err.contains("Invalid workflow ID"), "{}", ran.err);
+    assert_ne!(service.run(&["console"]).code, 0);
 }
 
 #[test]

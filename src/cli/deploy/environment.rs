@@ -1,6 +1,6 @@
 //! Which environment is deployed.
 
-use super::super::Failure;
+use super::super::{Failure, recorded::RecordedArgs};
 use crate::{
     client::{Client, ClientError, Export, tell},
     environments::legacy,
@@ -15,7 +15,6 @@ use std::{
 
 /// A description, or the name of a recorded one.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_field_names, reason = "they are the names of the options")]
 pub(super) struct EnvironmentArgs {
     /// A description (YAML) of what to install.
     #[arg(
@@ -26,15 +25,8 @@ pub(super) struct EnvironmentArgs {
         conflicts_with = "env_name"
     )]
     env_file: Option<PathBuf>,
-    /// A recorded environment.
-    #[arg(short = 'e', long, value_name = "NAME")]
-    env_name: Option<String>,
-    /// Its version; without it the newest.
-    #[arg(long, value_name = "N", requires = "env_name")]
-    env_version: Option<u32>,
-    /// Its owner; without it you, or anybody who made it public.
-    #[arg(short = 'u', long, value_name = "USER", requires = "env_name")]
-    env_user: Option<String>,
+    #[command(flatten)]
+    recorded: RecordedArgs,
 }
 
 impl EnvironmentArgs {
@@ -49,27 +41,23 @@ impl EnvironmentArgs {
             export.add_all(&mut fields)?;
             return Ok(EnvironmentChoice { kind: Some("anonymous".into()), user: None, fields });
         }
-        let name = self.env_name.clone().unwrap_or_default();
-        let mut fields = Map::from_iter([("name".to_owned(), Value::from(name.clone()))]);
-        if let Some(version) = self.env_version {
-            fields.insert("version".into(), version.into());
-        }
-        if let Some(Value::Object(mut recorded)) = self.recorded(client, &name).await? {
+        if let Some(Value::Object(mut recorded)) = self.recorded(client).await? {
             // Recorded paths are absolute already; they only have to be within reach.
             export.add_all(&mut recorded)?;
         }
-        Ok(EnvironmentChoice { kind: Some("database".into()), user: self.env_user.clone(), fields })
+        Ok(self.recorded.choice().unwrap_or_default())
     }
 
     /// The recorded description; none if there is none: the service words that error best.
-    async fn recorded(&self, client: &Client, name: &str) -> Result<Option<Value>, ClientError> {
-        let version = self.env_version.map(|version| version.to_string());
-        let mut query = vec![("name", name)];
+    async fn recorded(&self, client: &Client) -> Result<Option<Value>, ClientError> {
+        let RecordedArgs { env_name, env_version, env_user } = &self.recorded;
+        let version = env_version.map(|version| version.to_string());
+        let mut query = vec![("name", env_name.as_deref().unwrap_or_default())];
         match &version {
             Some(version) => query.push(("version", version)),
             None => query.push(("last", "true")),
         }
-        if let Some(user) = &self.env_user {
+        if let Some(user) = env_user {
             query.push(("username", user));
         }
         match client.get::<Vec<Value>>("/environments", &query).await {
