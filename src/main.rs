@@ -38,5 +38,7 @@ fn log(Logging { json, default }: Logging) {
         .find_map(|name| EnvFilter::try_from_env(name).ok())
         .unwrap_or_else(|| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // It would be told on standard error, and the program ended, where nobody reads that any more.
+    let log = log.log_internal_errors(false);
     if json { log.json().init() } else { log.init() }
 }

@@ -7,7 +7,7 @@
 mod line;
 mod recorder;
 
-pub use recorder::{Ear, Kept, Recorder, Shelf};
+pub use recorder::{Ear, Recorder, Shelf};
 
 use crate::{
     operations::{Viewer, rights},

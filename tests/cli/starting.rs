@@ -1,7 +1,12 @@
 //! The service starts, refuses to, and stops; the command line without one.
 
-use super::site::{Ran, Site, kadence};
-use std::net::TcpListener;
+use super::site::{Ran, Site, kadence, signal, wait_for};
+use rustix::process::Signal;
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    process::Stdio,
+};
 
 #[test]
 fn it_stops_when_it_is_told_to() {
@@ -11,6 +16,24 @@ fn it_stops_when_it_is_told_to() {
     let (code, log) = service.stop();
     assert_eq!(code, Some(0), "{log:#?}");
     assert!(log.iter().any(|line| line.contains("stopping")), "{log:#?}");
+}
+
+#[test]
+fn it_goes_on_where_nobody_reads_its_log_any_more() {
+    let site = Site::new();
+    let mut command = site.serve_command();
+    let mut child = command.arg("--log-json").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    wait_for(&mut lines, "the service is ready");
+    drop(lines);
+    // Each is told in the log, which cannot be written.
+    let env = site.environment("deb");
+    site.run(&["deploy", "-a", env, "-m", "n-1"]).ended(0);
+    site.run(&["power", "on", "-m", "m-1"]).ended(1);
+    signal(child.id(), Signal::HUP);
+    site.run(&["power", "on", "-m", "n-1"]).ended(0);
+    signal(child.id(), Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The recorder hears of operations by the stream of events, as any listener does: no deployment
 //! waits for it, and none fails because of it. A node is recorded from its first step until it has
 //! ended. Where its console cannot be had the log says so, once for each operation. `file` is what
-//! is written; `shelf` where it lies and who may read it.
+//! is written; `shelf` where it lies.
 //!
 //! Many BMCs have one console for one person. Somebody who attaches to a node that is recorded
 //! gets it: the recorder leaves, and what he sees is recorded.
@@ -13,13 +13,13 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub use shelf::{Kept, Shelf};
+pub use shelf::Shelf;
 
 use crate::{
     nodes::Node,
     operations::{Operations, Told},
     platform::{Console, Listener},
-    types::{EventBody, Kind},
+    types::{ConsoleLog, EventBody, Kind},
 };
 use file::Recording;
 use std::{
@@ -138,7 +138,7 @@ impl Recorder {
         back: usize,
         since: u64,
         patience: Duration,
-    ) -> std::io::Result<Option<Kept>> {
+    ) -> std::io::Result<Option<ConsoleLog>> {
         let live = || {
             let table = self.table();
             let place = table.live.get(node).filter(|_| back == 0).map(|live| live.place.clone());
@@ -152,7 +152,7 @@ impl Recorder {
         let (shelf, node) = (self.shelf.clone(), node.to_owned());
         let read = move || shelf.read(&node, back, since);
         let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
-        Ok(read.map(|kept| Kept { live, ..kept }))
+        Ok(read.map(|kept| ConsoleLog { live, ..kept }))
     }
 
     /// A person takes the console of `node`, if it is recorded.

@@ -1,7 +1,7 @@
 //! Where recordings lie: `<directory>/<node>/0.log` is the newest, `1.log` the one before it.
 
 use super::file::{Head, Recording, read};
-use crate::operations::Viewer;
+use crate::types::ConsoleLog;
 use std::{
     fs::{self, DirBuilder},
     io,
@@ -17,30 +17,6 @@ pub struct Shelf {
     directory: PathBuf,
     limit: u64,
     keep: usize,
-}
-
-/// A recording that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The operation.
-    pub wid: String,
-    /// Whose it is.
-    pub user: String,
-    /// When it began, Unix time.
-    pub begun: u64,
-    /// Whether it goes on.
-    pub live: bool,
-    /// Where what comes next begins.
-    pub next: u64,
-    /// What the node printed.
-    pub text: String,
-}
-
-impl Kept {
-    /// Whether `viewer` may read it: a console shows what its node shows.
-    pub fn is_open_to(&self, viewer: &Viewer) -> bool {
-        viewer.almighty || viewer.user == self.user
-    }
 }
 
 impl Shelf {
@@ -86,7 +62,12 @@ impl Shelf {
 
     /// The recording of `node` that is `back` older than the newest, from the place `since` on.
     /// None if there is no such recording.
-    pub(super) fn read(&self, node: &str, back: usize, since: u64) -> io::Result<Option<Kept>> {
+    pub(super) fn read(
+        &self,
+        node: &str,
+        back: usize,
+        since: u64,
+    ) -> io::Result<Option<ConsoleLog>> {
         let (head, body) = match read(&self.folder(node)?.join(format!("{back}.log"))) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -96,7 +77,8 @@ impl Shelf {
         // A place that is not there yet is of an older recording.
         let from = if since > next { 0 } else { since.saturating_sub(head.cut) };
         let from = usize::try_from(from).unwrap_or(usize::MAX).min(body.len());
-        Ok(Some(Kept {
+        Ok(Some(ConsoleLog {
+            node: node.to_owned(),
             wid: head.wid,
             user: head.user,
             begun: head.begun,
