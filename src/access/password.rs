@@ -46,11 +46,14 @@ mod tests {
     use super::*;
 
     /// Of "secret": made by OpenSSL and by libxcrypt.
-    pub(in crate::access) const HASHES: [&str; 8] = [
+    pub(in crate::access) const HASHES: [&str; 11] = [
         "$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/",
         "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
         "$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
         "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
+        "$5$rounds=1000$abcdefgh$XIppta5rT8zJUu4vAOKQXrwq9uY4Ijlz6VjyOmkx5i4",
+        "$5$rounds=656000$abcdefghijklmnop$SyiFjOOPcYc05CrxWIVaZwNnIIyYKOMDkYMrYXkFUo0",
+        "$6$rounds=1234$abcdefgh$JYy1Bl2SyLJWf33X/ypLFfV0PTI7kUcSv1KagEAuF6T.jEole3EQfDDZRy9BRYEi9Zd6aYdRKWdcJwCEXNseD1",
         "abNANd1rDfiNc",
         "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
         "$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",

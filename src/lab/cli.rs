@@ -32,7 +32,8 @@ pub struct LabArgs {
     /// kadence-demo]
     #[arg(long, global = true, env = "KADENCE_LAB_NAME")]
     name: Option<String>,
-    /// Where it keeps its state [default: ~/.local/state/kadence/lab]
+    /// Where it keeps its state [default: ~/.local/state/kadence/lab, for another name
+    /// ~/.local/state/kadence/labs/NAME]
     #[arg(long, global = true, env = "KADENCE_LAB_DIR")]
     state_dir: Option<PathBuf>,
     #[command(subcommand)]
