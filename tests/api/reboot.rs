@@ -2,10 +2,14 @@
 
 use crate::common::{Service, Site, free_port, wid};
 use serde_json::json;
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
+    time::{sleep, timeout},
 };
 
 #[tokio::test]
@@ -54,6 +58,41 @@ async fn a_node_that_does_not_obey_is_ko_with_the_reason() {
     let why = state["node-1.lab.test"]["error"].as_str().unwrap();
     assert!(why.starts_with("Simple-reboot: ") && why.contains("lost its mains cable"), "{why}");
     assert_eq!(anna.get("/nodes/node-1.lab.test").await.ok().json()["state"], "reboot_failed");
+}
+
+#[tokio::test]
+async fn no_more_nodes_are_rebooted_at_once_than_the_window_lets_through() {
+    let site = Site::new();
+    site.edit("server.conf", "{reboot: {quiet_time: 0}}", "{reboot: {size: 1, quiet_time: 0}}");
+    let nodes = ["node-1", "node-2", "node-3"];
+    for node in nodes {
+        site.hold(node);
+    }
+    let service = Service::on(site);
+    let anna = service.user("anna");
+    let body = json!({"nodes": ["node-[1-3]"], "kind": "simple"});
+    let path = format!("/reboot/{}", wid(&anna.post("/reboot", &body).await.ok()));
+    let ordered = || {
+        let with = nodes.iter().filter(|node| !service.orders(node).is_empty());
+        with.copied().collect::<Vec<&str>>()
+    };
+    let mut before = Vec::new();
+    for many in 1..=3 {
+        let waiting = async {
+            while ordered().len() < many {
+                sleep(Duration::from_millis(10)).await;
+            }
+            // Whoever was let through beside it would have had his order by now.
+            sleep(Duration::from_millis(500)).await;
+        };
+        timeout(Duration::from_secs(100), waiting).await.expect("the next has its turn");
+        let now = ordered();
+        assert_eq!(now.len(), many, "{now:?}");
+        let next = now.into_iter().find(|node| !before.contains(node)).unwrap();
+        before.push(next);
+        service.release(next);
+    }
+    anna.delete(&path).await.ok();
 }
 
 #[tokio::test]

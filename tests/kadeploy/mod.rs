@@ -4,6 +4,7 @@
 //! `stub` gives those answers and keeps what it was asked; `programs` starts the programs.
 
 mod admin;
+mod checklist;
 mod common;
 mod configuration;
 mod console;
