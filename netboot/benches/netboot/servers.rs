@@ -217,7 +217,8 @@ fn atftpd(program: &Path, root: &Path) -> Server {
         "--verbose=0",
     ]);
     command.args(["--port", &address.port().to_string()]).arg(root);
-    let mut server = Server::new("atftpd", &mut command);
+    // It tells of every packet that finds its client gone.
+    let mut server = Server::new("atftpd", command.stderr(Stdio::null()));
     server.tftp = Some(address);
     server
 }
