@@ -22,6 +22,7 @@ pub struct Metrics {
     requests: Family<RequestLabel, Counter>,
     damaged: Gauge,
     reloads: Family<ReloadLabel, Counter>,
+    streams: Family<StreamLabel, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -47,6 +48,11 @@ struct ReloadLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StreamLabel {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabel {
     status: u16,
 }
@@ -63,8 +69,10 @@ impl Default for Metrics {
             requests: Family::default(),
             damaged: Gauge::default(),
             reloads: Family::default(),
+            streams: Family::default(),
         };
-        let Self { registry, operations, nodes, steps, requests, damaged, reloads } = &mut metrics;
+        let Self { registry, operations, nodes, steps, requests, damaged, reloads, streams } =
+            &mut metrics;
         registry.register("operations_ended", "Operations that ended", operations.clone());
         registry.register("nodes", "Nodes at the end of an operation", nodes.clone());
         registry.register("step_seconds", "Time of a micro-step on a node set", steps.clone());
@@ -73,6 +81,8 @@ impl Default for Metrics {
         registry.register("state_damaged", help, damaged.clone());
         let help = "How often the configuration was loaded anew, or refused";
         registry.register("reloads", help, reloads.clone());
+        let help = "Streams of broadcasts that a node left for another peer, or lost";
+        registry.register("broken_streams", help, streams.clone());
         metrics
     }
 }
@@ -115,6 +125,11 @@ impl Metrics {
     pub(crate) fn reloaded(&self, well: bool) {
         let outcome = if well { "ok" } else { "refused" };
         self.reloads.get_or_create(&ReloadLabel { outcome }).inc();
+    }
+
+    /// Takes note of a stream of a broadcast that broke.
+    pub(crate) fn broken_stream(&self, cause: &'static str) {
+        self.streams.get_or_create(&StreamLabel { cause }).inc();
     }
 
     /// All of it in Prometheus' text format.

@@ -4,7 +4,12 @@ use crate::{
     frame::{Block, Connection, FrameError, FrameWriter},
     message::{End, Loss, Message, Timing},
 };
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     net::tcp::OwnedWriteHalf,
     time::{Instant, sleep_until, timeout},
@@ -32,11 +37,46 @@ pub(crate) trait Blocks: Send {
 }
 
 /// How blocks go out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Gait {
     pub(crate) timing: Timing,
-    /// Most bytes per second.
+    /// Of this connection.
     pub(crate) rate: Option<u64>,
+    /// Of all connections that share it.
+    pub(crate) budget: Option<Arc<Budget>>,
+}
+
+impl Gait {
+    /// When a connection that was free at `free` is so again, after `bytes` more.
+    fn after(&self, bytes: u64, free: Instant) -> Instant {
+        let now = Instant::now();
+        let own = self.rate.map(|rate| free.max(now) + time_of(bytes, rate));
+        let shared = self.budget.as_ref().map(|budget| budget.spend(bytes, now));
+        // Not `now`, which a timer takes for a moment that is still to come.
+        own.max(shared).unwrap_or(free)
+    }
+}
+
+/// Bytes per second that several connections share.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    rate: u64,
+    /// When all that was sent so far should have been.
+    free: Mutex<Instant>,
+}
+
+impl Budget {
+    /// At most `rate` bytes per second.
+    pub(crate) fn new(rate: u64) -> Self {
+        Self { rate, free: Mutex::new(Instant::now()) }
+    }
+
+    /// When there is time for these bytes, and what was spent before them.
+    fn spend(&self, bytes: u64, now: Instant) -> Instant {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free = now.max(*free) + time_of(bytes, self.rate);
+        *free
+    }
 }
 
 /// Sends `blocks` until their end; `count` is told the bytes of each. A peer that blocks
@@ -75,12 +115,12 @@ pub(crate) async fn forward(
 async fn send(
     mut writer: FrameWriter<OwnedWriteHalf>,
     blocks: &mut impl Blocks,
-    Gait { timing, rate }: Gait,
+    gait: Gait,
     count: impl Fn(u64) + Send,
 ) -> Result<(), FrameError> {
     let mut free = Instant::now();
     loop {
-        let Ok(next) = timeout(timing.beat, paced(free, blocks)).await else {
+        let Ok(next) = timeout(gait.timing.beat, paced(free, blocks)).await else {
             writer.message(&Message::Alive).await?;
             continue;
         };
@@ -88,9 +128,7 @@ async fn send(
             Next::Block(block) => {
                 let bytes = writer.block(&block).await?;
                 count(bytes);
-                if let Some(rate) = rate {
-                    free = free.max(Instant::now()) + time_of(bytes, rate);
-                }
+                free = gait.after(bytes, free);
                 continue;
             }
             Next::End(end) => Message::End(end),
@@ -111,4 +149,26 @@ async fn paced(free: Instant, blocks: &mut impl Blocks) -> Next {
 /// What `bytes` take at `rate` bytes per second.
 fn time_of(bytes: u64, rate: u64) -> Duration {
     Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_waits_for_its_own_rate_and_for_what_it_shares() {
+        let begun = Instant::now();
+        let budget = Some(Arc::new(Budget::new(100)));
+        let own = Gait { timing: Timing::default(), rate: Some(50), budget: None };
+        let shared = Gait { rate: None, budget: budget.clone(), ..own };
+        let both = Gait { rate: Some(50), budget, ..own };
+        let seconds = |at: Instant| (at - begun).as_secs();
+        assert_eq!(seconds(own.after(100, begun)), 2);
+        assert_eq!(seconds(shared.after(100, begun)), 1);
+        assert_eq!(seconds(shared.after(100, begun)), 2, "the second that asks is the second");
+        assert_eq!(seconds(both.after(100, begun)), 3, "what is shared is less here");
+        assert_eq!(seconds(both.after(50, begun + Duration::from_secs(9))), 10);
+        let free = Gait { rate: None, budget: None, ..own };
+        assert_eq!(free.after(100, begun), begun);
+    }
 }

@@ -14,10 +14,10 @@ use tokio::{
 };
 
 /// Opens each direction of each connection. The number is [`PROTOCOL`].
-pub const PREAMBLE: [u8; 16] = *b"kadence-relay/3\n";
+pub const PREAMBLE: [u8; 16] = *b"kadence-relay/4\n";
 
 /// Version of the protocol: two programs with different ones do not talk.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Longest message: a command with its end of stderr fits, a mistaken length does not.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -120,13 +120,15 @@ pub struct FrameReader<R> {
     pace: Pace,
     /// Bytes that came with those before.
     buffer: BytesMut,
+    /// Memory of a block that is not needed any more.
+    spare: Option<BytesMut>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of `stream`, whose preamble has been read; gives up when no byte
     /// comes for `silence`.
     pub fn new(stream: R, silence: Duration) -> Self {
-        Self { stream, silence, pace: Pace::default(), buffer: BytesMut::new() }
+        Self { stream, silence, pace: Pace::default(), buffer: BytesMut::new(), spare: None }
     }
 
     /// The next frame. Not cancel-safe: dropping the future inside a frame loses it.
@@ -194,13 +196,35 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Err(FrameError::Preamble(String::from_utf8_lossy(&got).into_owned()))
     }
 
+    /// Takes the memory of a block, if nobody else has it, for another one: memory that was never
+    /// touched costs more than all that is done with a block otherwise.
+    pub fn recycle(&mut self, block: Block) {
+        if let Ok(mut spare) = block.bytes.try_into_mut() {
+            spare.clear();
+            self.spare = Some(spare);
+        }
+    }
+
+    /// Room in the buffer for a piece of `length` bytes, and what is read ahead.
+    fn make_room(&mut self, length: usize) {
+        let missing = length.saturating_sub(self.buffer.len());
+        if missing == 0 {
+            return;
+        }
+        if missing > MAX_MESSAGE / 2
+            && let Some(mut spare) = self.spare.take()
+        {
+            spare.reserve(length + AHEAD);
+            spare.extend_from_slice(&self.buffer);
+            self.buffer = spare;
+        }
+        self.buffer.reserve(missing + AHEAD);
+    }
+
     /// Exactly `length` bytes. The silence is counted anew with each byte that comes: a
     /// slow link is not a dead one.
     async fn fill(&mut self, length: usize, may_end: bool) -> Result<Bytes, FrameError> {
-        let missing = length.saturating_sub(self.buffer.len());
-        if missing > 0 {
-            self.buffer.reserve(missing + AHEAD);
-        }
+        self.make_room(length);
         while self.buffer.len() < length {
             let most = length + AHEAD - self.buffer.len();
             let mut rest = (&mut self.stream).take(most as u64);
@@ -232,13 +256,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// # Errors
     /// `Io` when the connection broke; `Header` for a message over [`MAX_MESSAGE`].
     pub async fn message(&mut self, message: &Message) -> Result<(), FrameError> {
-        let body = serde_json::to_vec(message)?;
-        if body.len() > MAX_MESSAGE {
-            return Err(FrameError::Header { kind: KIND_MESSAGE, length: body.len() });
-        }
-        let mut frame = header(KIND_MESSAGE, body.len())?;
-        frame.extend_from_slice(&body);
-        Ok(self.stream.write_all(&frame).await?)
+        Ok(self.stream.write_all(&encode(message)?).await?)
     }
 
     /// Sends a block; returns the bytes written.
@@ -260,11 +278,31 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 }
 
+/// The frame of a message.
+pub(crate) fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
+    let body = serde_json::to_vec(message)?;
+    if body.len() > MAX_MESSAGE {
+        return Err(FrameError::Header { kind: KIND_MESSAGE, length: body.len() });
+    }
+    let mut frame = header(KIND_MESSAGE, body.len())?;
+    frame.extend_from_slice(&body);
+    Ok(frame)
+}
+
 fn header(kind: u8, length: usize) -> Result<Vec<u8>, FrameError> {
     let size = u32::try_from(length).map_err(|_| FrameError::Header { kind, length })?;
     let mut header = vec![kind];
     header.extend_from_slice(&size.to_be_bytes());
     Ok(header)
+}
+
+impl FrameWriter<OwnedWriteHalf> {
+    /// Sends a message if that can be done at once; nobody learns whether it was.
+    pub(crate) fn message_at_once(&self, message: &Message) {
+        if let Ok(frame) = encode(message) {
+            let _ = self.stream.try_write(&frame);
+        }
+    }
 }
 
 /// A TCP connection after the preambles.

@@ -46,7 +46,7 @@
 //!    took), `Broken` (which peer, which block) or `Failed`. The node goes on forwarding.
 //! 6. *Over*: the server says so. The relay kills what is left of its command's process
 //!    group and exits. It does the same when the server stays away for
-//!    [`Timing::orphan`](message::Timing).
+//!    [`Timing::orphan`](message::Timing), or for `resume` where another one may come.
 //!
 //! # Healing
 //!
@@ -68,13 +68,25 @@
 //!   from the server at its own pace. Commands that are all equally slow hold the stream
 //!   back: then nobody falls behind.
 //! - *A link is slow*: each node tells how long blocks take from their first byte to their
-//!   last. Who is much slower than most others goes to the end of the line.
+//!   last. Who is much slower than most others goes to the end of the line. The first of a line
+//!   is compared with the one behind it, which gets the stream from the server as well for a
+//!   moment.
 //!
 //! The server sends the file about once: only what was missed is sent again.
 //!
 //! A relay that is killed outright (signal 9) cannot kill its command, which then sees its
 //! input end early and may end well. Its node has failed all the same: what counts is a
 //! `Done` with the right digest.
+//!
+//! # Another server
+//!
+//! A broadcast may have a name ([`Ticket::run`](message::Ticket)), by which another server goes on
+//! with it when the first is killed. Its nodes then wait for [`Timing::resume`](message::Timing);
+//! blocks go on among them. The next server starts a relay on each node as ever. That one finds
+//! the relay of that name ([`node::rendezvous`]), hands it the ticket and ends; the first joins the
+//! new server and tells which block it lacks (`Join` with `have`). The server begins as ever, and
+//! sends what nobody has; what was sent before it reads from the file only to judge what a `Done`
+//! proves. A server that gives a broadcast up says that it is over.
 //!
 //! # What a `Done` proves
 //!

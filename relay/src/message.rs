@@ -57,12 +57,15 @@ pub struct Timing {
     /// Who loses the connection between server and node waits so long for the other side to
     /// come back.
     pub orphan: Duration,
+    /// A relay whose broadcast has the name of a run waits so long for a server that goes on with
+    /// it.
+    pub resume: Duration,
 }
 
 impl Default for Timing {
     /// Patience is short, because who is left for another is not lost by it; silence is
     /// many beats, so that a busy machine is not taken for a dead one; the stall is longer
-    /// than a disk needs to write back a full cache.
+    /// than a disk needs to write back a full cache; a service is started again within a minute.
     fn default() -> Self {
         Self {
             beat: Duration::from_millis(500),
@@ -72,6 +75,7 @@ impl Default for Timing {
             gather: Duration::from_secs(10),
             join: Duration::from_secs(60),
             orphan: Duration::from_secs(2),
+            resume: Duration::from_secs(60),
         }
     }
 }
@@ -89,6 +93,10 @@ pub struct Ticket {
     pub listen: IpAddr,
     /// When the other side counts as dead.
     pub timing: Timing,
+    /// The name of the broadcast for servers that go on with it.
+    pub run: Option<String>,
+    /// Only a relay that is there already may take part.
+    pub resume: bool,
 }
 
 /// A peer to get blocks from.
@@ -114,8 +122,45 @@ pub struct Loss {
     pub block: u64,
     /// Its offset in the file, bytes.
     pub offset: u64,
+    /// What kind of thing happened.
+    pub cause: Cause,
     /// What happened.
     pub why: String,
+}
+
+/// Why a stream broke, in kinds that can be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The peer could not be reached.
+    Unreachable,
+    /// The peer closed the connection, or it broke.
+    Closed,
+    /// The peer sent nothing for [`Timing::patience`].
+    Silent,
+    /// A block without its digest, or another one than was asked for.
+    Corrupt,
+    /// The peer did not want to send, or spoke otherwise than the protocol.
+    Refused,
+    /// What was to come has left the peer's ring.
+    Behind,
+    /// The file could not be read.
+    File,
+}
+
+impl Cause {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Closed => "closed",
+            Self::Silent => "silent",
+            Self::Corrupt => "corrupt",
+            Self::Refused => "refused",
+            Self::Behind => "behind",
+            Self::File => "file",
+        }
+    }
 }
 
 /// Where a node gets its blocks.
@@ -148,6 +193,15 @@ pub struct Begin {
     pub successors: Vec<String>,
     /// Where to get blocks.
     pub attach: Attach,
+}
+
+/// What a node has of a broadcast that it goes on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Have {
+    /// Opens data connections between the nodes.
+    pub pass: Secret,
+    /// The first byte that it has not had.
+    pub offset: u64,
 }
 
 /// How long something took, and how much of it there was.
@@ -234,6 +288,8 @@ pub enum Message {
         address: SocketAddr,
         /// It has begun already: the connection of before broke.
         back: bool,
+        /// It has begun with a server that is gone.
+        have: Option<Have>,
     },
     /// Server to node: the token was good.
     Welcome,

@@ -1,10 +1,10 @@
 //! The last blocks of the stream, for several readers at their own pace.
 //!
 //! One writer pushes blocks in order. A [`Reader`] holds the writer back by at most the
-//! ring's capacity, unless it is *loose*: then it falls behind, and is told so. Blocks that
-//! all readers have taken stay until their room is needed, and the last few of them even
-//! then, for who attaches in place of a reader that is gone. The whole state is one watched
-//! value: whoever waits, waits for a condition on it.
+//! ring's capacity, unless it is *loose*: then it falls behind, and is told so. Of the blocks
+//! that all readers have taken the last few stay, for who attaches in place of a reader that is
+//! gone. The others go: memory that is used again and again costs less than memory that is
+//! touched once. The whole state is one watched value: whoever waits, waits for a condition on it.
 
 use crate::{
     forward::{Blocks, Next},
@@ -20,6 +20,9 @@ use tokio::sync::watch;
 /// This part of the ring is kept behind the slowest reader: who follows it is a few blocks
 /// behind it, and goes on here when it is gone.
 const MARGIN: usize = 8;
+
+/// At least so many blocks stay, if the ring has them, though all readers have taken them.
+const LEAST: usize = 64;
 
 /// A ring; clones are the same ring.
 #[derive(Clone, Debug)]
@@ -54,14 +57,26 @@ impl State {
         self.blocks.len() < self.capacity || self.readers.values().all(passed)
     }
 
-    /// Puts the block in, in place of the oldest if the ring is full.
-    fn add(&mut self, block: &mut Option<Block>) -> bool {
+    /// Puts the block in, in place of the oldest if the ring is full; of those that all have
+    /// taken only the last stay. What goes is `spare`.
+    fn add(&mut self, block: &mut Option<Block>, spare: &mut Option<Block>) -> bool {
         if self.blocks.len() >= self.capacity {
-            self.blocks.pop_front();
-            self.first += 1;
+            self.forget(spare);
         }
         self.blocks.extend(block.take());
+        let stays = (self.capacity / MARGIN).max(LEAST.min(self.capacity));
+        let slowest = self.readers.values().filter(|place| place.holds).map(|place| place.next);
+        let slowest = slowest.min().unwrap_or(u64::MAX);
+        while self.blocks.len() > stays && self.first + (stays as u64) < slowest {
+            self.forget(spare);
+        }
         true
+    }
+
+    /// The oldest block goes.
+    fn forget(&mut self, spare: &mut Option<Block>) {
+        *spare = self.blocks.pop_front();
+        self.first += 1;
     }
 
     /// What a reader at block `number` gets, if that is known.
@@ -112,16 +127,22 @@ impl Ring {
         Self(Arc::new(watch::Sender::new(state)))
     }
 
-    /// Adds the next block, once there is room.
-    pub(crate) async fn push(&self, block: Block) {
+    /// Must the next block wait?
+    pub(crate) fn is_full(&self) -> bool {
+        !self.0.borrow().has_room()
+    }
+
+    /// Adds the next block, once there is room; returns one that had to go, if one did.
+    pub(crate) async fn push(&self, block: Block) -> Option<Block> {
         let mut watch = self.0.subscribe();
-        let mut block = Some(block);
+        let (mut block, mut spare) = (Some(block), None);
         while block.is_some() {
             // The sender is alive: it is `self.0`. The room may be taken again by a new
             // reader before the block is in, so the test is made again with the change.
             let _ = watch.wait_for(State::has_room).await.map(drop);
-            self.0.send_if_modified(|state| state.has_room() && state.add(&mut block));
+            self.0.send_if_modified(|state| state.has_room() && state.add(&mut block, &mut spare));
         }
+        spare
     }
 
     /// No more blocks: readers get `outcome` after the last.

@@ -20,6 +20,7 @@ use crate::{
 use automata::{SetId, Status};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
+use tokio_util::sync::CancellationToken;
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -61,7 +62,8 @@ pub(super) async fn load(
 /// An operation of which nothing runs: its record and its messages.
 pub(super) fn bare(record: Record, wid: String, lines: Vec<Line>) -> Operation {
     let log = Arc::new(Log::with(lines));
-    let parts = Parts { log, debug: None, watches: Vec::new(), plans: Value::Null };
+    let (watches, suspend) = (Vec::new(), CancellationToken::new());
+    let parts = Parts { log, debug: None, watches, plans: Value::Null, suspend };
     Operation::new(record, wid, parts)
 }
 

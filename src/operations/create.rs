@@ -31,6 +31,7 @@ use std::{
     sync::{Arc, OnceLock, PoisonError},
     time::SystemTime,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Checks a request and starts the operation, unless it is a dry run.
 pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Created>, Problem> {
@@ -224,7 +225,7 @@ impl Draft<'_> {
         busy: &[Arc<Node>],
     ) -> Result<Assembled, Problem> {
         let (log, debug) = (Arc::<Log>::default(), debug.then(Arc::<Log>::default));
-        let files = Arc::new(OnceLock::new());
+        let (files, suspend) = (Arc::new(OnceLock::new()), CancellationToken::new());
         let alone = orders.len() == 1;
         let means = &self.inner.means;
         let ports = means.ports();
@@ -236,6 +237,7 @@ impl Draft<'_> {
             files: &files,
             ports: &ports,
             windows: &means.windows,
+            suspended: &suspend,
             muted: self.again,
         };
         let (mut parts, mut notes) = (Vec::new(), self.notes.clone());
@@ -255,7 +257,8 @@ impl Draft<'_> {
             parts.push(Part::new(&common, order, prefix, feed, kept)?);
         }
         let watches = parts.iter().map(|part| Arc::clone(&part.watch)).collect();
-        let parts_of = Parts { log: Arc::clone(&log), debug, watches, plans: self.stored };
+        let (log, plans) = (Arc::clone(&log), self.stored);
+        let parts_of = Parts { log: Arc::clone(&log), debug, watches, plans, suspend };
         let operation = Operation::new(self.record, self.wid, parts_of);
         if !busy.is_empty() {
             let text = format!(

@@ -74,6 +74,11 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
+    /// A stream of a broadcast broke.
+    pub(crate) fn count_broken_stream(&self, cause: &'static str) {
+        self.stream.metrics.broken_stream(cause);
+    }
+
     /// Tells every listener.
     pub(crate) fn tell(&self, cluster: &str, set: SetId, body: EventBody) {
         self.stream.metrics.event(self.kind, &body);

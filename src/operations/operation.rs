@@ -70,7 +70,7 @@ struct Inner {
 impl Operation {
     /// An operation at its start.
     pub(crate) fn new(record: Record, wid: String, parts: Parts) -> Self {
-        let Parts { log, debug, watches, plans } = parts;
+        let Parts { log, debug, watches, plans, suspend } = parts;
         let start = time(record.start);
         let end = record.end.map(time);
         let closed = CancellationToken::new();
@@ -94,7 +94,7 @@ impl Operation {
             debug,
             watches,
             cancel: CancellationToken::new(),
-            suspend: CancellationToken::new(),
+            suspend,
             undoing: CancellationToken::new(),
             closed,
             inner: Mutex::new(inner),
@@ -378,6 +378,8 @@ pub(crate) struct Parts {
     pub(crate) watches: Vec<Arc<Watch>>,
     /// What it takes to go on after a restart.
     pub(crate) plans: Value,
+    /// Cancelled when it is suspended.
+    pub(crate) suspend: CancellationToken,
 }
 
 fn time(seconds: f64) -> SystemTime {

@@ -20,6 +20,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// One cluster's part.
 pub(super) struct Part {
@@ -41,6 +42,8 @@ pub(super) struct Common<'a> {
     pub(super) files: &'a Arc<OnceLock<Files>>,
     pub(super) ports: &'a Ports,
     pub(super) windows: &'a Arc<Windows>,
+    /// Cancelled when the operation is suspended.
+    pub(super) suspended: &'a CancellationToken,
     /// Nothing is said to users: it was said before a restart.
     pub(super) muted: bool,
 }
@@ -66,7 +69,7 @@ impl Part {
         for note in &order.notes {
             watch.say(0, note);
         }
-        let run = Arc::new(Run::new(
+        let mut run = Run::new(
             common.wid.to_owned(),
             order.nodes,
             common.ports.clone(),
@@ -75,7 +78,9 @@ impl Part {
             Arc::clone(common.files),
             Arc::clone(common.windows),
             (Arc::clone(&watch) as _, ledger),
-        ));
+        );
+        run.suspended = common.suspended.clone();
+        let run = Arc::new(run);
         for (id, node) in (0..).map(NodeId).zip(&run.nodes) {
             if let Some(begin) = order.begins.get(&node.name) {
                 run.begin(id, begin.clone());

@@ -25,6 +25,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Records of the journal that are read at once.
 const PAGES: usize = 1024;
@@ -107,6 +108,7 @@ impl Solo<'_> {
             files: &files,
             ports: &self.ports,
             windows: &self.windows,
+            suspended: &CancellationToken::new(),
             muted: false,
         };
         let feed = Stream::default().of(common.wid, common.kind, "");

@@ -360,6 +360,11 @@ impl Journalist for Watch {
         self.tell(SetId(self.set.load(Ordering::Relaxed)), body);
     }
 
+    fn broken_stream(&self, cause: &'static str, what: &str) {
+        self.feed.count_broken_stream(cause);
+        self.message(4, format!("   * A stream broke: {what}"));
+    }
+
     fn answer(&self, node: NodeId, text: String) {
         self.board().place_mut(node).out = Some(text);
     }

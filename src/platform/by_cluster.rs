@@ -130,6 +130,10 @@ impl Transfer for ByCluster {
         let ports = job.receivers.first().map_or(&self.other, |one| self.of(&one.node));
         ports.transfer.broadcast(job, progress).await
     }
+
+    async fn under_way(&self, node: &Node, name: &str, limit: Duration) -> bool {
+        self.of(node).transfer.under_way(node, name, limit).await
+    }
 }
 
 #[async_trait::async_trait]

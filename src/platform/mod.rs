@@ -39,7 +39,9 @@ pub use presence::{Presence, Reach, Sighting, Witness};
 pub use profiles::{BootChoice, BootProfiles, LocalBoot, ProfileError};
 pub use server::{Here, ServerOutput, ServerShell};
 pub use shell::{Command, Input, Output, Shell, ShellError};
-pub use transfer::{Progress, Receiver, Transfer, TransferError, TransferJob};
+pub use transfer::{
+    Broken, BrokenStream, Progress, Receiver, Transfer, TransferError, TransferJob,
+};
 
 /// All ports of one platform.
 #[derive(Clone)]

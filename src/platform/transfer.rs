@@ -2,7 +2,13 @@
 
 use super::{Carrier, Errand};
 use crate::nodes::Node;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
 
 /// One file for many nodes.
 #[derive(Clone, Debug)]
@@ -15,6 +21,40 @@ pub struct TransferJob {
     pub deadline: Duration,
     /// What carries it.
     pub by: Carrier,
+    /// Names this transfer: a service that is started again goes on with what is under way on the
+    /// nodes by this name, and no other transfer has it.
+    pub name: String,
+    /// Cancelled when the service stops, and this is gone on with when it is started again: what is
+    /// under way on the nodes is left there when the call is dropped.
+    pub suspended: CancellationToken,
+    /// Streams between nodes that broke on the way, whatever came of it.
+    pub broken: Broken,
+}
+
+/// What broke on the way of a transfer.
+#[derive(Clone, Debug, Default)]
+pub struct Broken(Arc<Mutex<Vec<BrokenStream>>>);
+
+/// A stream that broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenStream {
+    /// In one word, of few: it is counted by it.
+    pub cause: &'static str,
+    /// Which node, which peer, which block, and why.
+    pub what: String,
+}
+
+impl Broken {
+    /// Adds one.
+    pub fn add(&self, cause: &'static str, what: String) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(BrokenStream { cause, what });
+    }
+
+    /// All so far, which are not given again.
+    pub fn take(&self) -> Vec<BrokenStream> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A node that takes a file.
@@ -24,6 +64,9 @@ pub struct Receiver {
     pub node: Arc<Node>,
     /// What reads the file's bytes there, on its standard input.
     pub errand: Errand,
+    /// It was found [under way](Transfer::under_way): the node goes on with the errand that it has
+    /// begun, and fails if it cannot.
+    pub resumes: bool,
 }
 
 /// How far one node is.
@@ -73,10 +116,16 @@ pub enum TransferError {
 #[async_trait::async_trait]
 pub trait Transfer: Send + Sync + 'static {
     /// Does `job`, telling `progress` as bytes are taken. One result per node of the
-    /// job, by name. Dropping the call stops the relays.
+    /// job, by name. Dropping the call stops the relays, unless it is suspended.
     async fn broadcast(
         &self,
         job: &TransferJob,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> BTreeMap<String, Result<(), TransferError>>;
+
+    /// Whether the transfer of that name, of before the service was started again, can be gone on
+    /// with on `node`; within `limit`, or it cannot.
+    async fn under_way(&self, _node: &Node, _name: &str, _limit: Duration) -> bool {
+        false
+    }
 }

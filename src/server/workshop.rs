@@ -88,13 +88,14 @@ fn real(
 ) -> anyhow::Result<Ports> {
     let server = &site.config.server;
     let shell = shell(&site.config);
+    let bytes = |megabits: u32| u64::from(megabits) * 1_000_000 / 8;
     let relay = RelaySettings {
         block: server.relay.block_size as usize,
         ring: server.relay.ring as usize,
         timing: Timing { patience: server.relay.stall, ..Timing::default() },
         shape: Shape { arity: server.relay.fanout as usize },
-        // Megabits to bytes.
-        rate: server.relay.rate.map(|rate| u64::from(rate) * 1_000_000 / 8),
+        rate: server.relay.rate.map(bytes),
+        total_rate: server.relay.total_rate.map(bytes),
         ..RelaySettings::new(site::relay_program(&site.config)?, site::own_address(site)?)
     };
     Ok(Ports {

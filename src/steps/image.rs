@@ -4,16 +4,21 @@ use super::{
     By, Run, Target, again,
     disk::{everywhere, no_target},
     gather::each,
-    remote, ticket,
+    ledger, remote, ticket,
 };
 use crate::{
     environments::{Compression, ImageKind},
-    platform::{Carrier, Errand, Input, Progress, Receiver, Torrent, TransferJob, Unpacking},
+    platform::{
+        Broken, Carrier, Errand, Input, Progress, Receiver, Torrent, TransferJob, Unpacking,
+    },
 };
 use automata::{Context, Failures, NodeId, NodeSet, Outcome, Reason};
 use futures_util::future::join_all;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
+
+/// Bound of asking a node whether it can go on with a broadcast.
+const UNDER_WAY_LIMIT: Duration = Duration::from_secs(15);
 
 /// Sends the image to all nodes at once, straight into the program that unpacks it.
 pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context, by: By) -> Outcome {
@@ -23,29 +28,22 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context, by: By) -> Ou
         Err(why) => return Outcome::ko(nodes, why),
     };
     let began = Instant::now();
-    let receive = receive(run, target);
-    let tickets = nodes.iter().map(|id| {
-        let errand = ready(run, cx, id, receive.clone());
-        async move { (id, errand.await) }
-    });
-    let (mut failed, mut ids, mut receivers) = (Failures::new(), Vec::new(), Vec::new());
-    for (id, errand) in join_all(tickets).await {
-        match errand {
-            Ok(errand) => {
-                ids.push(id);
-                receivers.push(Receiver { node: Arc::clone(run.node(id)), errand });
-            }
-            Err(reason) => drop(failed.insert(id, reason)),
-        }
-    }
-    if ids.is_empty() {
+    let name = format!("{} {}", run.wid, ledger::attempt(cx));
+    let (mut failed, receivers) = receivers(run, nodes, cx, (&by, &name)).await;
+    if receivers.is_empty() {
         return Outcome::all_but(nodes, failed);
     }
-    let (ids, receivers) = in_line(ids, receivers);
+    let (ids, receivers) = in_line(receivers);
     let (file, deadline) = (run.files().image, remote::time_left(cx));
-    let job = TransferJob { file, receivers, deadline, by };
+    let suspended = run.suspended.clone();
+    let broken = Broken::default();
+    let job =
+        TransferJob { file, receivers, deadline, by, name, suspended, broken: broken.clone() };
     let progress = |at: Progress| run.journalist.progress(ids[at.node], at.written, at.total);
     let mut results = run.ports.transfer.broadcast(&job, &progress).await;
+    for stream in broken.take() {
+        run.journalist.broken_stream(stream.cause, &stream.what);
+    }
     for id in &ids {
         match results.remove(&run.node(*id).name) {
             Some(Ok(())) => {}
@@ -60,9 +58,50 @@ pub(super) async fn send(run: &Run, nodes: &NodeSet, cx: &Context, by: By) -> Ou
     Outcome::all_but(nodes, failed)
 }
 
+/// Who takes the image, and who cannot.
+async fn receivers(
+    run: &Run,
+    nodes: &NodeSet,
+    cx: &Context,
+    (by, name): (&Carrier, &str),
+) -> (Failures, Vec<(NodeId, Receiver)>) {
+    let Some(target) = &run.target else { return (Failures::new(), Vec::new()) };
+    let receive = receive(run, target);
+    let ready = nodes.iter().map(|id| {
+        let (node, receive) = (Arc::clone(run.node(id)), receive.clone());
+        async move {
+            let resumes = is_under_way(run, cx, id, (by, name)).await;
+            let errand = if resumes { Ok(receive) } else { ready(run, cx, id, receive).await };
+            (id, errand.map(|errand| Receiver { node, errand, resumes }))
+        }
+    });
+    let (mut failed, mut receivers) = (Failures::new(), Vec::new());
+    for (id, ready) in join_all(ready).await {
+        match ready {
+            Ok(receiver) => receivers.push((id, receiver)),
+            Err(reason) => drop(failed.insert(id, reason)),
+        }
+    }
+    (failed, receivers)
+}
+
+/// Was the service started again while the image came to this node, and can the node go on? The
+/// command that took it is still at work there then, and has used its ticket.
+async fn is_under_way(run: &Run, cx: &Context, id: NodeId, (by, name): (&Carrier, &str)) -> bool {
+    if !cx.recovering() || !matches!(by, Carrier::Relay) {
+        return false;
+    }
+    let limit = UNDER_WAY_LIMIT.min(remote::time_left(cx));
+    let under_way = run.ports.transfer.under_way(run.node(id), name, limit).await;
+    if under_way {
+        let text = format!("   * The broadcast to {} goes on", run.node(id).name);
+        run.journalist.message(3, text);
+    }
+    under_way
+}
+
 /// Those of one switch beside each other, and of one rack.
-fn in_line(ids: Vec<NodeId>, receivers: Vec<Receiver>) -> (Vec<NodeId>, Vec<Receiver>) {
-    let mut line: Vec<_> = ids.into_iter().zip(receivers).collect();
+fn in_line(mut line: Vec<(NodeId, Receiver)>) -> (Vec<NodeId>, Vec<Receiver>) {
     line.sort_by(|(_, one), (_, other)| one.node.way().cmp(&other.node.way()));
     line.into_iter().unzip()
 }

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// One cluster's part of an operation, as its steps see it.
 pub struct Run {
@@ -37,6 +38,8 @@ pub struct Run {
     pub journalist: Arc<dyn Journalist>,
     /// Where notes are kept that must survive a restart.
     pub ledger: Arc<dyn Ledger>,
+    /// Cancelled when the service stops and the operation goes on when it is started again.
+    pub suspended: CancellationToken,
     /// What is remembered of the nodes.
     pub(super) memory: Mutex<Memory>,
 }
@@ -232,6 +235,9 @@ pub trait Journalist: Send + Sync + 'static {
     /// `written` of `total` bytes of the image are on a node.
     fn progress(&self, node: NodeId, written: u64, total: u64);
 
+    /// A stream between nodes broke while the image came, by `cause`, a word of few.
+    fn broken_stream(&self, cause: &'static str, what: &str);
+
     /// What a node was asked for (power status).
     fn answer(&self, node: NodeId, text: String);
 
@@ -255,8 +261,20 @@ impl Run {
         windows: Arc<Windows>,
         (journalist, ledger): (Arc<dyn Journalist>, Arc<dyn Ledger>),
     ) -> Self {
-        let memory = Mutex::default();
-        Self { wid, nodes, ports, settings, target, files, windows, journalist, ledger, memory }
+        let (memory, suspended) = (Mutex::default(), CancellationToken::new());
+        Self {
+            wid,
+            nodes,
+            ports,
+            settings,
+            target,
+            files,
+            windows,
+            journalist,
+            ledger,
+            suspended,
+            memory,
+        }
     }
 
     /// The files of the operation; none before they are grabbed.

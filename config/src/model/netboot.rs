@@ -138,5 +138,8 @@ section! {
         fanout: u32 => default("1").check(Check::Range(1, 64)),
         /// Most megabits per second on each connection of a broadcast. None = as fast as it goes.
         rate: Option<u32> => optional().check(Check::Range(1, 1_000_000)),
+        /// Most megabits per second that the server sends in one broadcast, on all connections
+        /// together. None = as fast as it goes.
+        total_rate: Option<u32> => optional().check(Check::Range(1, 1_000_000)),
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::message::{Done, Loss, Progress, Secret};
+use crate::message::{Cause, Done, Loss, Progress, Secret};
 use proptest::prelude::*;
 use std::future::Future;
 
@@ -34,7 +34,8 @@ async fn write_all(frames: &[Frame]) -> Vec<u8> {
 
 fn message() -> impl Strategy<Value = Message> {
     let loss = (any::<String>(), any::<String>(), any::<u64>()).prop_map(|(node, why, offset)| {
-        Loss { node, peer: "n".into(), address: "a".into(), block: offset / 2, offset, why }
+        let (peer, address, cause) = ("n".into(), "a".into(), Cause::Silent);
+        Loss { node, peer, address, block: offset / 2, offset, cause, why }
     });
     let done = (any::<i32>(), any::<String>(), any::<u64>())
         .prop_map(|(status, stderr, taken)| Done { status, stderr, taken, digest: String::new() });
@@ -48,6 +49,7 @@ fn message() -> impl Strategy<Value = Message> {
             token: Secret::random().unwrap(),
             address: address.into(),
             back: false,
+            have: None,
         }),
         loss.prop_map(Message::Lost),
         done.prop_map(Message::Done),
@@ -133,7 +135,9 @@ fn lengths_beyond_the_protocol_are_refused_before_their_bytes() {
 fn a_secret_is_not_shown() {
     let secret = Secret::random().unwrap();
     let written = serde_json::to_string(&secret).unwrap();
-    let shown =
-        format!("{:?}", Message::Join { token: secret, address: ([0; 4], 0).into(), back: false });
+    let shown = format!(
+        "{:?}",
+        Message::Join { token: secret, address: ([0; 4], 0).into(), back: false, have: None }
+    );
     assert!(!shown.contains(written.trim_matches('"')), "{shown}");
 }

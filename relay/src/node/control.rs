@@ -1,18 +1,23 @@
 //! Talking with the server.
 
-use super::{Context, Facts, NodeError};
+use super::{Context, Facts, NodeError, Server, rendezvous::Visit};
 use crate::{
     frame::{self, Connection, FrameError, FrameReader, FrameWriter},
-    message::{Begin, Message, Progress, Ticket},
+    message::{Begin, Have, Message, Progress, Ticket, Timing},
     ring::Ring,
 };
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::watch,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -35,6 +40,9 @@ pub(super) enum Farewell {
 pub(super) struct Control {
     ticket: Ticket,
     address: SocketAddr,
+    /// What the server is to know.
+    pub(super) facts: watch::Sender<Facts>,
+    progress: watch::Sender<Progress>,
     /// Its part, once it has begun.
     part: Option<Context>,
 }
@@ -42,7 +50,8 @@ pub(super) struct Control {
 impl Control {
     /// A node that has not joined; its relay serves at `address`.
     pub(super) fn new(ticket: Ticket, address: SocketAddr) -> Self {
-        Self { ticket, address, part: None }
+        let (facts, progress) = <(watch::Sender<Facts>, watch::Sender<Progress>)>::default();
+        Self { ticket, address, facts, progress, part: None }
     }
 
     /// Connects to the server and joins with the token.
@@ -53,8 +62,13 @@ impl Control {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|why| NodeError::Connect { address, why })?;
         let (mut reader, mut writer) = frame::open(stream, timing.silence).await?;
-        let token = self.ticket.token.clone();
-        writer.message(&Message::Join { token, address: self.address, back }).await?;
+        let (token, own) = (self.ticket.token.clone(), self.address);
+        // The server that we come back to knows.
+        let have = self.part.as_ref().filter(|_| !back).map(|part| Have {
+            pass: part.server.borrow().pass.clone(),
+            offset: part.offset.load(Ordering::Relaxed),
+        });
+        writer.message(&Message::Join { token, address: own, back, have }).await?;
         match reader.message("welcome").await? {
             Message::Welcome => Ok((reader, writer)),
             Message::Refused { why } => Err(NodeError::Refused { address, why }),
@@ -62,23 +76,50 @@ impl Control {
         }
     }
 
-    /// Joins again after the connection broke with `error`: the server may be starting anew.
-    pub(super) async fn rejoin(&self, error: FrameError) -> Result<Connection, NodeError> {
+    /// Joins again after the connection broke with `error`, at the same server or at another one
+    /// that goes on with this broadcast.
+    pub(super) async fn rejoin(
+        &mut self,
+        mut error: NodeError,
+        visits: &mut mpsc::Receiver<Visit>,
+    ) -> Result<Connection, NodeError> {
         if self.part.is_none() {
-            return Err(error.into());
+            return Err(error);
         }
-        let until = Instant::now() + self.ticket.timing.orphan;
+        let Timing { orphan, resume, .. } = self.ticket.timing;
+        let found = self.ticket.run.is_some();
+        let until = Instant::now() + if found { resume.max(orphan) } else { orphan };
         loop {
-            match self.join(true).await {
-                Err(NodeError::Connect { .. } | NodeError::Control(_))
-                    if Instant::now() < until =>
-                {
-                    sleep(AGAIN).await;
-                }
-                Err(NodeError::Connect { .. }) => return Err(error.into()),
-                end => return end,
+            error = tokio::select! {
+                joined = self.join(true) => match joined {
+                    Err(NodeError::Connect { .. }) => error,
+                    Err(NodeError::Refused { .. }) if found => error,
+                    Err(other @ NodeError::Control(_)) => other,
+                    end => return end,
+                },
+                Some(visit) = visits.recv() => match self.welcome(visit).await {
+                    Err(other) => other,
+                    end => return end,
+                },
+            };
+            if Instant::now() >= until {
+                return Err(error);
             }
+            sleep(AGAIN).await;
         }
+    }
+
+    /// Goes over to another server, which sent `visit` with its ticket.
+    pub(super) async fn welcome(&mut self, visit: Visit) -> Result<Connection, NodeError> {
+        self.ticket = visit.ticket.clone();
+        if let Some(part) = &self.part {
+            part.server.send_modify(|server| server.address = self.ticket.server);
+        }
+        // It was lost with the server before.
+        self.facts.send_modify(|facts| facts.lost = None);
+        let joined = self.join(false).await;
+        visit.answer(joined.as_ref().map(drop).map_err(ToString::to_string)).await;
+        joined
     }
 
     /// Follows the server, and tells it how this node is, until the connection ends. `begin`
@@ -88,14 +129,10 @@ impl Control {
         (reader, writer): Connection,
         begin: &mut impl FnMut(Context),
     ) -> Farewell {
-        let (progress, facts) = match &self.part {
-            Some(part) => (part.progress.clone(), part.facts.clone()),
-            None => <(watch::Sender<Progress>, watch::Sender<Facts>)>::default(),
-        };
         let beat = self.ticket.timing.beat;
-        let telling = report(writer, facts.subscribe(), progress.subscribe(), beat);
+        let telling = report(writer, self.facts.subscribe(), self.progress.subscribe(), beat);
         tokio::select! {
-            end = self.obey(reader, facts, progress, begin) => end,
+            end = self.obey(reader, begin) => end,
             error = telling => Farewell::Broken(error),
         }
     }
@@ -104,8 +141,6 @@ impl Control {
     async fn obey(
         &mut self,
         mut reader: FrameReader<OwnedReadHalf>,
-        facts: watch::Sender<Facts>,
-        progress: watch::Sender<Progress>,
         begin: &mut impl FnMut(Context),
     ) -> Farewell {
         loop {
@@ -117,10 +152,12 @@ impl Control {
                 (Message::Alive, _) => {}
                 (Message::Over, _) => return Farewell::Over,
                 (Message::Begin(order), None) => {
-                    let part = self.part(order, facts.clone(), progress.clone());
+                    let part = self.part(order);
                     self.part = Some(part.clone());
+                    self.facts.send_modify(|facts| facts.begun = true);
                     begin(part);
                 }
+                (Message::Begin(order), Some(part)) => part.go_on(order),
                 (Message::Attach(attach), Some(part)) => {
                     part.facts.send_modify(|facts| facts.lost = None);
                     part.attach.send_replace(attach);
@@ -134,20 +171,18 @@ impl Control {
         }
     }
 
-    fn part(
-        &self,
-        begin: Begin,
-        facts: watch::Sender<Facts>,
-        progress: watch::Sender<Progress>,
-    ) -> Context {
+    fn part(&self, begin: Begin) -> Context {
+        let (address, pass) = (self.ticket.server, begin.pass.clone());
         Context {
             ring: Ring::new(begin.ring, begin.block, 0),
+            server: watch::Sender::new(Server { address, pass }),
             attach: watch::Sender::new(begin.attach.clone()),
+            offset: Arc::default(),
             loose: watch::Sender::new(false),
             ticket: self.ticket.clone(),
             begin,
-            facts,
-            progress,
+            facts: self.facts.clone(),
+            progress: self.progress.clone(),
         }
     }
 }

@@ -91,7 +91,8 @@ async fn peer(context: Context, stream: TcpStream, kept: Kept) {
     };
     match admit(&context, first, &kept) {
         Answer::Blocks { reader, node, holds } => {
-            let (gait, until) = (Gait { timing, rate: context.begin.rate }, timing.patience * 2);
+            let gait = Gait { timing, rate: context.begin.rate, budget: None };
+            let until = timing.patience * 2;
             let place = feed(connection, reader, gait).await;
             if let Some(reader) = place.filter(|_| holds) {
                 kept.keep(node, reader, Instant::now() + until);
@@ -117,7 +118,7 @@ fn admit(context: &Context, first: Message, kept: &Kept) -> Answer {
     let Message::Get { pass, node, from, holds, instead, .. } = first else {
         return refused(format!("a relay does not take {}", first.name()));
     };
-    if pass.digest() != context.begin.pass.digest() {
+    if pass.digest() != context.server.borrow().pass.digest() {
         return refused("the pass is not that of this broadcast".to_owned());
     }
     // The new place is made before the kept ones are given up.

@@ -8,19 +8,25 @@
 mod command;
 mod control;
 mod downstream;
+pub mod rendezvous;
 mod upstream;
 
 use crate::{
     frame::FrameError,
-    message::{Attach, Begin, Loss, Message, Progress, Ticket},
+    message::{Attach, Begin, Loss, Message, Progress, Secret, Ticket},
     ring::Ring,
 };
 use control::{Control, Farewell};
-use std::{io, net::SocketAddr};
+use rendezvous::{Rendezvous, hand_over};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -54,6 +60,15 @@ pub enum NodeError {
     /// The control connection ended and could not be made anew.
     #[error("the server went away: {0}")]
     Control(#[from] FrameError),
+    /// A relay of this broadcast is here already, and did not go on.
+    #[error("the relay that is here does not go on: {0}")]
+    HandOver(String),
+    /// No relay of this broadcast is here.
+    #[error("there is nothing here to go on with")]
+    Nothing,
+    /// It could not make itself found.
+    #[error("cannot be found again: {0}")]
+    Rendezvous(io::Error),
     /// A signal came.
     #[error("ended by a signal")]
     Signal,
@@ -69,18 +84,45 @@ struct Facts {
     lost: Option<Loss>,
     /// `Done`, `Failed` or `Broken`.
     outcome: Option<Message>,
+    /// The stream has begun.
+    begun: bool,
+}
+
+impl Facts {
+    /// Has it begun, and has nothing failed here?
+    fn are_good(&self) -> bool {
+        let failed = match &self.outcome {
+            None => false,
+            Some(Message::Done(done)) => done.status != 0,
+            Some(_) => true,
+        };
+        self.begun && !failed
+    }
+}
+
+/// What another server of the same broadcast has otherwise.
+#[derive(Clone, Debug)]
+struct Server {
+    /// Where it listens.
+    address: SocketAddr,
+    /// Opens data connections.
+    pass: Secret,
 }
 
 /// What the tasks of a node share.
 #[derive(Clone)]
 struct Context {
+    /// With which this relay began.
     ticket: Ticket,
     begin: Begin,
     ring: Ring,
     facts: watch::Sender<Facts>,
     progress: watch::Sender<Progress>,
+    server: watch::Sender<Server>,
     /// Where blocks come from.
     attach: watch::Sender<Attach>,
+    /// The first byte that did not come yet.
+    offset: Arc<AtomicU64>,
     /// The command does not hold the ring back any more.
     loose: watch::Sender<bool>,
 }
@@ -92,14 +134,37 @@ impl Context {
             facts.outcome.get_or_insert(outcome);
         });
     }
+
+    /// Another server begins where the one before was: what is here is the beginning of its file.
+    fn go_on(&self, begin: Begin) {
+        if (begin.total, begin.block) != (self.begin.total, self.begin.block) {
+            let (total, before) = (begin.total, self.begin.total);
+            let why = format!("the file has {total} bytes now, and had {before} before");
+            return self.settle(Message::Failed { why });
+        }
+        self.server.send_modify(|server| server.pass = begin.pass);
+        self.facts.send_modify(|facts| facts.lost = None);
+        self.attach.send_replace(begin.attach);
+    }
 }
 
 /// Does a node's part of one broadcast. Calls `joined` when the server has welcomed it.
-/// When this returns the command's process group has been killed.
+/// When this returns the command's process group has been killed; or a relay that was here before
+/// has taken the ticket, and goes on.
 ///
 /// # Errors
 /// The node never took part, or left before the server said that it was over.
 pub async fn run(ticket: Ticket, joined: impl FnOnce()) -> Result<(), NodeError> {
+    match hand_over(&ticket).await {
+        Some(Ok(())) => {
+            joined();
+            return Ok(());
+        }
+        Some(Err(why)) => return Err(NodeError::HandOver(why)),
+        None if ticket.resume => return Err(NodeError::Nothing),
+        None => {}
+    }
+    let rendezvous = Rendezvous::at(ticket.rendezvous()).map_err(NodeError::Rendezvous)?;
     let wanted = SocketAddr::new(ticket.listen, 0);
     let listen = |why| NodeError::Listen { address: wanted, why };
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;
@@ -110,15 +175,23 @@ pub async fn run(ticket: Ticket, joined: impl FnOnce()) -> Result<(), NodeError>
     joined();
 
     let mut tasks = JoinSet::new();
+    let (door, mut visits) = mpsc::channel(1);
+    tasks.spawn(rendezvous.stand(control.facts.clone(), door));
     let mut listener = Some(listener);
     let mut begin = |context| start(context, listener.take(), &mut tasks);
     let work = async {
         loop {
-            let error = match control.talk(connection, &mut begin).await {
-                Farewell::Over => return Ok(()),
-                Farewell::Broken(error) => error,
+            let end = tokio::select! {
+                end = control.talk(connection, &mut begin) => match end {
+                    Farewell::Over => return Ok(()),
+                    Farewell::Broken(error) => Err(error.into()),
+                },
+                Some(visit) = visits.recv() => control.welcome(visit).await,
             };
-            connection = control.rejoin(error).await?;
+            connection = match end {
+                Ok(connection) => connection,
+                Err(error) => control.rejoin(error, &mut visits).await?,
+            };
         }
     };
     let end = tokio::select! {

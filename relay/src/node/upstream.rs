@@ -3,11 +3,13 @@
 use super::Context;
 use crate::{
     frame::{self, Frame, FrameError, FrameReader, FrameWriter},
-    message::{Attach, End, Loss, Message, Pace, Peer, micros},
+    message::{Attach, Cause, End, Loss, Message, Pace, Peer, Timing, micros},
     ring::Ring,
 };
 use std::{
     io,
+    net::SocketAddr,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -18,15 +20,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How often the command's own stream may break without a block in between.
-const ATTEMPTS: u32 = 3;
-
 /// Why the stream ended before its end.
 enum Break {
     /// Here: this node is the first to notice. It was the peer of the stream.
-    Here(String),
+    Here(Cause, String),
     /// The same, while what had left the peer's ring came from the server.
-    Gap(String),
+    Gap(Cause, String),
     /// Further up, where nothing can heal it: the peer says why.
     Above(Loss),
     /// The peer does not have the next block any more; its ring begins at this offset.
@@ -35,7 +34,12 @@ enum Break {
 
 impl From<FrameError> for Break {
     fn from(error: FrameError) -> Self {
-        Self::Here(error.to_string())
+        let cause = match &error {
+            FrameError::Closed | FrameError::Io(_) => Cause::Closed,
+            FrameError::Silent(_) => Cause::Silent,
+            _ => Cause::Refused,
+        };
+        Self::Here(cause, error.to_string())
     }
 }
 
@@ -54,14 +58,16 @@ pub(super) async fn follow(context: Context) {
         let loss = match end {
             Ok(end) => return context.ring.close(Ok(end)),
             Err(Break::Above(loss)) => return give_up(&context, loss),
-            Err(Break::Here(why)) => inlet.loss(&attach.peer, why),
-            Err(Break::Gap(why)) => inlet.loss(&server(), why),
+            Err(Break::Here(cause, why)) => inlet.loss(&attach.peer, cause, why),
+            Err(Break::Gap(cause, why)) => inlet.loss(&server(), cause, why),
             Err(Break::Behind(oldest)) => {
-                inlet.loss(&attach.peer, format!("its ring begins at offset {oldest}"))
+                let why = format!("its ring begins at offset {oldest}");
+                inlet.loss(&attach.peer, Cause::Behind, why)
             }
         };
         context.facts.send_modify(|facts| facts.lost = Some(loss.clone()));
-        let Ok(Ok(())) = timeout(context.ticket.timing.join, orders.changed()).await else {
+        let Timing { join, resume, .. } = context.ticket.timing;
+        let Ok(Ok(())) = timeout(join.max(resume), orders.changed()).await else {
             return give_up(&context, loss);
         };
     }
@@ -74,24 +80,24 @@ fn give_up(context: &Context, loss: Loss) {
 }
 
 /// Fills `ring` from the server alone, beginning at `offset`: for a command that did not
-/// keep up.
-///
-/// # Errors
-/// The words of the last of several breaks.
+/// keep up. It ends with the last of several breaks when no block came for [`join`](crate::message::Timing::join), in
+/// which another server may have taken over.
 pub(super) async fn catch_up(context: &Context, ring: &Ring, offset: u64) {
     let mut inlet = Inlet { context, ring, offset, counted: false };
-    let mut attempts = 0;
+    let mut since = Instant::now();
     loop {
         let before = inlet.offset;
-        let why = match inlet.get(&server(), false, None, None).await {
+        let (cause, why) = match inlet.get(&server(), false, None, None).await {
             Ok(end) => return ring.close(Ok(end)),
             Err(Break::Above(loss)) => return ring.close(Err(loss)),
-            Err(Break::Here(why) | Break::Gap(why)) => why,
-            Err(Break::Behind(oldest)) => format!("it begins at offset {oldest}"),
+            Err(Break::Here(cause, why) | Break::Gap(cause, why)) => (cause, why),
+            Err(Break::Behind(oldest)) => (Cause::Behind, format!("it begins at offset {oldest}")),
         };
-        attempts = if inlet.offset == before { attempts + 1 } else { 1 };
-        if attempts == ATTEMPTS {
-            return ring.close(Err(inlet.loss(&server(), why)));
+        if inlet.offset > before {
+            since = Instant::now();
+        }
+        if since.elapsed() >= context.ticket.timing.join {
+            return ring.close(Err(inlet.loss(&server(), cause, why)));
         }
         sleep(context.ticket.timing.beat).await;
     }
@@ -113,13 +119,18 @@ struct Inlet<'a> {
 }
 
 impl Inlet<'_> {
-    fn loss(&self, peer: &Peer, why: String) -> Loss {
+    fn address(&self, peer: &Peer) -> SocketAddr {
+        peer.address.unwrap_or_else(|| self.context.server.borrow().address)
+    }
+
+    fn loss(&self, peer: &Peer, cause: Cause, why: String) -> Loss {
         Loss {
             node: self.context.ticket.name.clone(),
             peer: peer.name.clone(),
-            address: peer.address.unwrap_or(self.context.ticket.server).to_string(),
+            address: self.address(peer).to_string(),
             block: self.offset / self.context.begin.block.max(1) as u64,
             offset: self.offset,
+            cause,
             why,
         }
     }
@@ -133,8 +144,10 @@ impl Inlet<'_> {
                 Err(Break::Behind(oldest)) if oldest > self.offset => {
                     let gap = self.get(&server(), false, None, Some(oldest)).await;
                     gap.map_err(|error| match error {
-                        Break::Here(why) => Break::Gap(why),
-                        Break::Behind(oldest) => Break::Gap(format!("it begins at {oldest}")),
+                        Break::Here(cause, why) => Break::Gap(cause, why),
+                        Break::Behind(oldest) => {
+                            Break::Gap(Cause::Behind, format!("it begins at {oldest}"))
+                        }
                         other => other,
                     })?;
                 }
@@ -152,14 +165,14 @@ impl Inlet<'_> {
         to: Option<u64>,
     ) -> Result<End, Break> {
         let timing = self.context.ticket.timing;
-        let address = peer.address.unwrap_or(self.context.ticket.server);
+        let address = self.address(peer);
         let stream = timeout(timing.patience, TcpStream::connect(address))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|error| Break::Here(format!("cannot connect: {error}")))?;
+            .map_err(|why| Break::Here(Cause::Unreachable, format!("cannot connect: {why}")))?;
         let (mut reader, mut writer) = frame::open(stream, timing.patience).await?;
         let get = Message::Get {
-            pass: self.context.begin.pass.clone(),
+            pass: self.context.server.borrow().pass.clone(),
             node: self.context.ticket.name.clone(),
             from: self.offset,
             to,
@@ -187,17 +200,22 @@ impl Inlet<'_> {
                     let length = block.bytes.len() as u64;
                     if block.offset != self.offset || length != expected {
                         let got = block.offset;
-                        return Err(Break::Here(format!(
-                            "{length} bytes of offset {got} came in place of {expected}"
-                        )));
+                        let why =
+                            format!("{length} bytes of offset {got} came in place of {expected}");
+                        return Err(Break::Here(Cause::Corrupt, why));
                     }
                     if !block.is_intact() {
-                        return Err(Break::Here("the block does not have its digest".into()));
+                        let why = "the block does not have its digest".to_owned();
+                        return Err(Break::Here(Cause::Corrupt, why));
                     }
-                    let waiting = Instant::now();
-                    self.ring.push(block).await;
+                    // Else the time is that of other tasks, which have their turn meanwhile.
+                    let waiting = self.ring.is_full().then(Instant::now);
+                    if let Some(spare) = self.ring.push(block).await {
+                        reader.recycle(spare);
+                    }
                     self.offset += length;
-                    self.count(reader.take_pace(), waiting.elapsed());
+                    let held = waiting.map(|since| since.elapsed()).unwrap_or_default();
+                    self.count(reader.take_pace(), held);
                     // Blocks may come faster than they are checked, and then nothing here
                     // waits: the beat beside us must have its turn, or the peer takes us
                     // for dead.
@@ -211,7 +229,9 @@ impl Inlet<'_> {
                 }
                 Frame::Message(Message::Behind { oldest }) => return Err(Break::Behind(oldest)),
                 Frame::Message(Message::Broken(loss)) => return Err(Break::Above(loss)),
-                Frame::Message(Message::Refused { why }) => return Err(Break::Here(why)),
+                Frame::Message(Message::Refused { why }) => {
+                    return Err(Break::Here(Cause::Refused, why));
+                }
                 Frame::Message(other) => {
                     let (wanted, got) = ("block", other.name());
                     return Err(FrameError::Unexpected { wanted, got }.into());
@@ -223,6 +243,7 @@ impl Inlet<'_> {
     /// Adds to what is told of this node: how a block came, and how long the ring was full.
     fn count(&self, link: Pace, held: Duration) {
         if self.counted {
+            self.context.offset.store(self.offset, Ordering::Relaxed);
             self.context.progress.send_modify(|progress| {
                 progress.link.add(link);
                 progress.held += micros(held);

@@ -3,8 +3,8 @@
 use super::feed::Feed;
 use crate::{
     forward::{Gait, forward},
-    frame::{self, Connection, FrameError},
-    message::{Message, Secret},
+    frame::{self, Connection, FrameError, FrameWriter},
+    message::{Have, Message, Secret},
 };
 use std::{
     collections::HashMap,
@@ -12,11 +12,11 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
     sync::mpsc,
     task::JoinSet,
     time::timeout,
@@ -44,8 +44,8 @@ pub(super) struct Line {
 pub(super) enum Event {
     /// The launch of this member failed.
     Unlaunched(usize, String),
-    /// This member joined, or came back.
-    Joined(usize, Line),
+    /// This member joined, or came back; with what it has from a server before, if it goes on.
+    Joined(usize, Line, Option<Have>),
     /// A message of this member.
     Said(usize, Message),
     /// The control connection of that number ended.
@@ -59,12 +59,30 @@ pub(super) struct Owner {
     pub(super) used: bool,
 }
 
+/// The way to a relay, whose broadcast is over when it is dropped.
+struct Mouth<'a> {
+    writer: FrameWriter<OwnedWriteHalf>,
+    leaving: &'a AtomicBool,
+}
+
+impl Drop for Mouth<'_> {
+    /// A relay that only finds the server gone waits for another one.
+    fn drop(&mut self) {
+        if !self.leaving.load(Ordering::Relaxed) {
+            self.writer.message_at_once(&Message::Over);
+        }
+    }
+}
+
 /// What connections share.
 #[derive(Clone)]
 pub(super) struct Door {
     /// By the digests of the tokens.
     pub(super) tokens: Arc<Mutex<HashMap<blake3::Hash, Owner>>>,
-    pub(super) pass: Secret,
+    /// That of the nodes that go on, if any do.
+    pub(super) pass: Arc<Mutex<Secret>>,
+    /// The relays are left to another server.
+    pub(super) leaving: Arc<AtomicBool>,
     pub(super) feed: Arc<Feed>,
     pub(super) gait: Gait,
     /// Most connections at once.
@@ -105,20 +123,22 @@ impl Door {
         let silence = self.gait.timing.silence;
         let (first, mut connection) = frame::accept(stream, silence).await?;
         let why = match first {
-            Message::Join { token, address, back } => match self.admit(&token, back) {
+            Message::Join { token, address, back, have } => match self.admit(&token, back) {
                 Some(member) => {
                     let number = self.lines.fetch_add(1, Ordering::Relaxed);
-                    let end = self.control(member, number, address, connection).await;
+                    let end = self.control((member, have), number, address, connection).await;
                     self.tell(Event::Left(member, number, end)).await;
                     return Ok(());
                 }
                 None => "the token is not one of this broadcast, or has been used",
             },
-            Message::Get { pass, from, to, node, .. } if pass.digest() == self.pass.digest() => {
+            Message::Get { pass, from, to, node, .. } if self.is_pass(&pass) => {
                 tracing::debug!(node, from, to, "feeding");
                 let mut blocks = self.feed.blocks(from, to);
-                return forward(connection, &mut blocks, self.gait, |sent| self.feed.count(sent))
-                    .await;
+                return forward(connection, &mut blocks, self.gait.clone(), |sent| {
+                    self.feed.count(sent);
+                })
+                .await;
             }
             Message::Get { .. } => "the pass is not that of this broadcast",
             _ => "a connection begins with join or get",
@@ -134,6 +154,11 @@ impl Door {
         Some(owner.member)
     }
 
+    fn is_pass(&self, pass: &Secret) -> bool {
+        let ours = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.digest() == ours.digest()
+    }
+
     /// The roster outlives the door's tasks, or all of them are being dropped.
     async fn tell(&self, event: Event) {
         let _ = self.events.send(event).await;
@@ -142,13 +167,15 @@ impl Door {
     /// Carries messages both ways until one way ends.
     async fn control(
         &self,
-        member: usize,
+        (member, have): (usize, Option<Have>),
         number: u64,
         address: SocketAddr,
-        (mut reader, mut writer): Connection,
+        (mut reader, writer): Connection,
     ) -> FrameError {
         let (orders, mut outbox) = mpsc::channel(ORDERS);
-        self.tell(Event::Joined(member, Line { number, address, orders })).await;
+        self.tell(Event::Joined(member, Line { number, address, orders }, have)).await;
+        let mut mouth = Mouth { writer, leaving: &self.leaving };
+        let writer = &mut mouth.writer;
         let beat = self.gait.timing.beat;
         let speak = async {
             writer.message(&Message::Welcome).await?;

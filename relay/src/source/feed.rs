@@ -5,14 +5,14 @@ use crate::{
     chain::Chain,
     forward::{Blocks, Next},
     frame::Block,
-    message::{End, Loss},
+    message::{Cause, End, Loss},
 };
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     vec,
@@ -148,6 +148,34 @@ impl Feed {
         Ok(Next::End(End { length: to }))
     }
 
+    /// Reads what is before the offset `to` for the digests, where they are not known. What cannot
+    /// be read stays unknown.
+    pub(super) fn learn(this: &Weak<Self>, to: u64) {
+        let mut file = None;
+        let mut offset = 0;
+        while let Some(feed) = this.upgrade().filter(|feed| offset < to.min(feed.total)) {
+            match feed.learn_block(&mut file, offset) {
+                Some(next) => offset = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Where the block after that at `offset` begins; none if the block cannot be read.
+    fn learn_block(&self, file: &mut Option<File>, offset: u64) -> Option<u64> {
+        let length = self.block.min(self.total - offset);
+        let number = usize::try_from(offset / self.block).ok()?;
+        if self.digests().get(number)?.is_none() {
+            let file = match file {
+                Some(file) => file,
+                None => file.insert(File::open(&self.path).ok()?),
+            };
+            file.seek(SeekFrom::Start(offset)).ok()?;
+            self.block(file, offset, length).ok()?;
+        }
+        Some(offset + length)
+    }
+
     /// The block of `length` bytes at `offset`, where `file` is.
     fn block(&self, file: &mut File, offset: u64, length: u64) -> Result<Block, Loss> {
         let wrong = |error: io::Error| self.loss(offset, error.to_string());
@@ -180,6 +208,7 @@ impl Feed {
             address: self.path.display().to_string(),
             block: offset / self.block,
             offset,
+            cause: Cause::File,
             why,
         }
     }

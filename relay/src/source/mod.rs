@@ -9,12 +9,13 @@ mod door;
 mod feed;
 mod heal;
 mod probe;
+mod rest;
 mod roster;
 mod seat;
 mod shape;
 
 use crate::{
-    forward::Gait,
+    forward::{Budget, Gait},
     frame::MAX_BLOCK,
     message::{Loss, Secret, Ticket, Timing},
 };
@@ -29,7 +30,10 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 use tokio::{
@@ -60,6 +64,9 @@ pub struct Member {
     /// The stream is handed on among members of one group, such as those of one switch; each
     /// group gets it from the server.
     pub group: String,
+    /// Only a relay that is there from a server before may take part: it goes on with the command
+    /// that it runs.
+    pub resumes: bool,
 }
 
 /// What is to be sent, to whom.
@@ -83,6 +90,14 @@ pub struct Broadcast {
     pub shape: Shape,
     /// Most bytes per second on each connection; none: as fast as it goes.
     pub rate: Option<u64>,
+    /// Most bytes per second that the server sends, on all connections; none: as fast as it goes.
+    pub total_rate: Option<u64>,
+    /// Where another server is to go on with this broadcast if this one is killed: its name, which
+    /// no other broadcast has.
+    pub run: Option<String>,
+    /// Set before the future is dropped, this leaves the relays to another server, as if this one
+    /// had been killed. Else they end.
+    pub leaving: Arc<AtomicBool>,
 }
 
 /// What came of a broadcast.
@@ -216,7 +231,7 @@ where
     }
     let deadline = Instant::now() + job.deadline;
     let feed = Arc::new(open(job, deadline).await?);
-    let pass = Secret::random().map_err(SourceError::Token)?;
+    let pass = Arc::new(Mutex::new(Secret::random().map_err(SourceError::Token)?));
     let mut tokens = HashMap::new();
     let launches = FuturesUnordered::new();
     for (index, member) in job.members.iter().enumerate() {
@@ -228,9 +243,14 @@ where
     let (events, mut inbox) = mpsc::channel(EVENTS);
     let door = Door {
         tokens: Arc::new(Mutex::new(tokens)),
-        pass: pass.clone(),
+        pass: Arc::clone(&pass),
+        leaving: Arc::clone(&job.leaving),
         feed: feed.clone(),
-        gait: Gait { timing: job.timing, rate: job.rate },
+        gait: Gait {
+            timing: job.timing,
+            rate: job.rate,
+            budget: job.total_rate.map(Budget::new).map(Arc::new),
+        },
         most: 4 * job.members.len() + door::STRANGERS,
         events,
         lines: Arc::new(AtomicU64::new(0)),
@@ -265,6 +285,7 @@ async fn follow(
             () = until(roster.gathering()) => roster.close_gathering(),
             () = sleep_until(join), if roster.is_awaiting() => roster.close_door(),
             () = until(roster.next_departure()) => roster.depart(Instant::now()),
+            () = roster.rest.done() => roster.judge_waiting(),
             () = sleep_until(deadline) => roster.expire(),
         }
     }
@@ -303,5 +324,7 @@ fn ticket(job: &Broadcast, member: &Member) -> io::Result<Ticket> {
         name: member.name.clone(),
         listen: member.address,
         timing: job.timing,
+        run: job.run.clone(),
+        resume: member.resumes,
     })
 }

@@ -3,10 +3,11 @@
 use super::{
     Broadcast, Failure, Feed, Slow,
     door::{Event, Line},
+    rest::Rest,
     seat::{Link, Seat},
 };
-use crate::message::{Attach, Begin, Done, Loss, Message, Secret};
-use std::sync::Arc;
+use crate::message::{Attach, Begin, Done, Have, Loss, Message, Secret};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 /// Name of the server as a peer.
@@ -15,8 +16,12 @@ pub(super) const SERVER: &str = "the server";
 /// All members.
 pub(super) struct Roster<'a> {
     pub(super) job: &'a Broadcast,
-    pass: Secret,
+    pass: Arc<Mutex<Secret>>,
+    /// The pass is that of nodes that go on.
+    adopted: bool,
     feed: Arc<Feed>,
+    /// What a server before has sent.
+    pub(super) rest: Rest,
     progress: &'a (dyn Fn(usize, u64) + Send + Sync),
     pub(super) seats: Vec<Seat>,
     /// When the stream begins without those that are still awaited.
@@ -32,7 +37,7 @@ impl<'a> Roster<'a> {
     /// Everyone is awaited.
     pub(super) fn new(
         job: &'a Broadcast,
-        pass: Secret,
+        pass: Arc<Mutex<Secret>>,
         feed: Arc<Feed>,
         progress: &'a (dyn Fn(usize, u64) + Send + Sync),
     ) -> Self {
@@ -41,7 +46,9 @@ impl<'a> Roster<'a> {
         Self {
             job,
             pass,
+            adopted: false,
             feed,
+            rest: Rest::default(),
             progress,
             seats,
             gathering,
@@ -93,7 +100,12 @@ impl<'a> Roster<'a> {
                     self.fail(index, Failure::Launch(why));
                 }
             }
-            Event::Joined(index, line) => self.join(index, line),
+            Event::Joined(index, line, have) => {
+                if let Some(have) = have {
+                    self.resume(index, have);
+                }
+                self.join(index, line);
+            }
             Event::Said(index, message) => self.hear(index, message),
             Event::Left(index, number, why) => self.leave(index, number, &why.to_string()),
         }
@@ -179,6 +191,18 @@ impl<'a> Roster<'a> {
         }
     }
 
+    /// A member goes on with what it has from a server before.
+    fn resume(&mut self, index: usize, Have { pass, offset }: Have) {
+        tracing::info!(member = self.job.members[index].name, offset, "it goes on");
+        self.seats[index].resumed = true;
+        // The nodes are attached to each other with it; who has another one is told.
+        if !self.begun && !self.adopted {
+            self.adopted = true;
+            *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = pass;
+        }
+        self.rest.read(&self.feed, offset);
+    }
+
     /// A control connection ended. One of before does not count.
     fn leave(&mut self, index: usize, number: u64, why: &str) {
         if self.seats[index].line().is_none_or(|line| line.number != number) {
@@ -223,7 +247,7 @@ impl<'a> Roster<'a> {
             block: self.job.block,
             ring: self.job.ring,
             rate: self.job.rate,
-            pass: self.pass.clone(),
+            pass: self.pass.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             successors,
             attach,
         };
@@ -245,8 +269,8 @@ impl<'a> Roster<'a> {
             }
             Message::Done(done) => {
                 self.advance(index, done.taken);
-                let result = self.judge(done);
-                self.settle(index, result);
+                self.seats[index].done = Some(done);
+                self.judge_waiting();
             }
             Message::Lost(loss) => self.heal(index, loss),
             Message::Broken(loss) => self.fail(index, Failure::Stream(loss)),
@@ -254,6 +278,19 @@ impl<'a> Roster<'a> {
             other => {
                 let failure = self.gone(index, format!("it sent {} as a report", other.name()));
                 self.fail(index, failure);
+            }
+        }
+    }
+
+    /// Judges who is done, but for those of whom too little of the file is known.
+    pub(super) fn judge_waiting(&mut self) {
+        for index in 0..self.seats.len() {
+            if self.seats[index].resumed && self.rest.is_reading() {
+                continue;
+            }
+            if let Some(done) = self.seats[index].done.take() {
+                let result = self.judge(done);
+                self.settle(index, result);
             }
         }
     }
@@ -299,5 +336,7 @@ impl<'a> Roster<'a> {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! One member, as the server sees it.
 
 use super::{Failure, door::Line, probe::Probe};
-use crate::message::{Message, Pace, Progress};
+use crate::message::{Done, Message, Pace, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,6 +31,10 @@ pub(super) struct Seat {
     pub(super) link: Link,
     /// The first that was known of it.
     pub(super) result: Option<Result<(), Failure>>,
+    /// It goes on with what a server before began.
+    pub(super) resumed: bool,
+    /// Its command is done, which cannot be judged before the file is known.
+    pub(super) done: Option<Done>,
     /// Bytes the command has taken, as far as is known.
     pub(super) taken: u64,
     pub(super) pace: Speeds,

@@ -49,6 +49,7 @@ mod tests {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             command: String::new(),
             group: (*group).to_owned(),
+            resumes: false,
         };
         let members: Vec<Member> = groups.iter().map(member).collect();
         let joined: Vec<usize> = (0..members.len()).collect();

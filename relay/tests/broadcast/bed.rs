@@ -10,7 +10,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -37,9 +37,9 @@ pub(crate) struct Bed {
     pub(crate) image: Vec<u8>,
     listener: Option<TcpListener>,
     /// The relays' processes, by member.
-    pub(crate) relays: Mutex<Vec<Option<Child>>>,
+    pub(crate) relays: Arc<Mutex<Vec<Option<Child>>>>,
     /// The most that each member's progress was.
-    pub(crate) progress: Mutex<Vec<u64>>,
+    pub(crate) progress: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Bed {
@@ -61,14 +61,17 @@ impl Bed {
             ring: RING,
             shape: Shape::default(),
             rate: None,
+            total_rate: None,
+            run: None,
+            leaving: Arc::default(),
         };
         Self {
             dir,
             job,
             image,
             listener: Some(listener),
-            relays: Mutex::new((0..members).map(|_| None).collect()),
-            progress: Mutex::new(vec![0; members]),
+            relays: Arc::new(Mutex::new((0..members).map(|_| None).collect())),
+            progress: Arc::new(Mutex::new(vec![0; members])),
         }
     }
 
@@ -136,7 +139,7 @@ pub(crate) fn member(index: usize, command: &str) -> Member {
     let last = u8::try_from(index + 2).unwrap();
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
     let (name, group) = (format!("node{index}"), String::new());
-    Member { name, address, command: command.to_owned(), group }
+    Member { name, address, command: command.to_owned(), group, resumes: false }
 }
 
 /// Bytes without a period that a block could hide in.

@@ -56,7 +56,7 @@ async fn break_the_third(signal: Signal, silence: Duration) -> Failure {
     report.outcomes[2].clone().unwrap_err()
 }
 
-fn parent(pid: rustix::process::Pid) -> rustix::process::Pid {
+pub(crate) fn parent(pid: rustix::process::Pid) -> rustix::process::Pid {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
     let after_name = stat.rsplit(") ").next().unwrap();
     let parent = after_name.split(' ').nth(1).unwrap();

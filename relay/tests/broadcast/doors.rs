@@ -89,6 +89,8 @@ async fn a_relay_whose_file_was_replaced_starts_all_the_same() {
         name: "n".into(),
         listen: server.ip(),
         timing: Timing::default(),
+        run: None,
+        resume: false,
     };
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&serde_json::to_vec(&ticket).unwrap()).await.unwrap();

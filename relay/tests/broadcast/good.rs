@@ -98,7 +98,7 @@ async fn the_program_says_what_it_is() {
     let version = relay().arg("--version").output().await.unwrap();
     assert_eq!(
         String::from_utf8(version.stdout).unwrap(),
-        format!("kadence-relay {} protocol 3\n", env!("CARGO_PKG_VERSION"))
+        format!("kadence-relay {} protocol 4\n", env!("CARGO_PKG_VERSION"))
     );
     let digest = relay().arg("--digest").output().await.unwrap();
     let sum = std::process::Command::new("sha256sum")

@@ -73,6 +73,7 @@ async fn beside_a_switch() {
         address: Ipv4Addr::new(10, 98, 0, 10 + u8::try_from(index).unwrap()).into(),
         command: format!("cat > {}", out(index).display()),
         group: String::new(),
+        resumes: false,
     };
     let job = Broadcast {
         file: dir.path().join("image"),
@@ -84,6 +85,9 @@ async fn beside_a_switch() {
         ring: 32,
         shape: Shape::default(),
         rate: None,
+        total_rate: None,
+        run: None,
+        leaving: std::sync::Arc::default(),
     };
     let children = Mutex::new(Vec::new());
     let launch = async |index: usize, ticket: Ticket| {

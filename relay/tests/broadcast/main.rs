@@ -11,4 +11,8 @@ mod good;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod proxy;
+#[cfg(test)]
+mod resume;

@@ -31,8 +31,10 @@ impl Proxy {
                 frame::accept(relay, SILENCE).await.unwrap();
             let server = TcpStream::connect(server).await.unwrap();
             let (mut from_server, mut to_server) = frame::open(server, SILENCE).await.unwrap();
-            let Message::Join { token, address: real, back } = first else { panic!("{first:?}") };
-            let join = Message::Join { token, address: data.local_addr().unwrap(), back };
+            let Message::Join { token, address: real, back, have } = first else {
+                panic!("{first:?}")
+            };
+            let join = Message::Join { token, address: data.local_addr().unwrap(), back, have };
             to_server.message(&join).await.unwrap();
             let up = async {
                 while let Ok(message) = from_relay.message("report").await {

@@ -95,7 +95,7 @@ impl SimTransfer {
     /// The machine has the whole file: its receiver ends.
     fn receive(
         &self,
-        Receiver { node, errand }: &Receiver,
+        Receiver { node, errand, .. }: &Receiver,
         boot: u64,
         image: &Arc<Image>,
     ) -> Result<(), TransferError> {
@@ -147,7 +147,7 @@ fn enter(
     first: Moment,
     pace: Duration,
     index: usize,
-    (Receiver { node, errand }, way): (&Receiver, &Way),
+    (Receiver { node, errand, .. }, way): (&Receiver, &Way),
 ) {
     let reached = if way.fate == Fate::Whole { REPORTS } else { REPORTS / 2 };
     for part in 1..=reached {

@@ -249,6 +249,10 @@ impl Transfer for CutPorts {
         results.extend(patients.into_iter().map(|one| (one.node.name.clone(), failed())));
         results
     }
+
+    async fn under_way(&self, node: &Node, name: &str, limit: Duration) -> bool {
+        self.knife.alive(self.inner.transfer.under_way(node, name, limit)).await
+    }
 }
 
 #[async_trait::async_trait]

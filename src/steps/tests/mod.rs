@@ -48,6 +48,7 @@ struct Mute;
 impl Journalist for Mute {
     fn message(&self, _: u8, _: String) {}
     fn progress(&self, _: NodeId, _: u64, _: u64) {}
+    fn broken_stream(&self, _: &'static str, _: &str) {}
     fn answer(&self, _: NodeId, _: String) {}
     fn boot_state(&self, _: NodeId, _: &'static str) {}
     fn command(&self, _: NodeId, _: &str, _: i32, _: &[u8], _: &[u8]) {}

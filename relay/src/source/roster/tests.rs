@@ -6,6 +6,14 @@ use crate::{
 };
 use std::time::Duration;
 
+/// The file of `job`, all of it read.
+pub(super) async fn feed_of(job: &Broadcast) -> Arc<Feed> {
+    let feed = Arc::new(Feed::open(&job.file, job.block).await.unwrap());
+    let mut blocks = feed.blocks(0, None);
+    while let Next::Block(_) = blocks.next().await {}
+    feed
+}
+
 /// A member's command ended well and took as many bytes as the file has: what counts
 /// is which.
 #[tokio::test]
@@ -18,6 +26,7 @@ async fn only_the_digest_of_the_file_is_success() {
         address,
         command: "cat".into(),
         group: String::new(),
+        resumes: false,
     };
     let members = ["a", "b", "c"].map(member);
     let job = Broadcast {
@@ -30,9 +39,12 @@ async fn only_the_digest_of_the_file_is_success() {
         ring: 1,
         shape: Shape::default(),
         rate: None,
+        total_rate: None,
+        run: None,
+        leaving: Arc::default(),
     };
     let feed = Arc::new(Feed::open(&job.file, job.block).await.unwrap());
-    let pass = Secret::random().unwrap();
+    let pass = Arc::new(Mutex::new(Secret::random().unwrap()));
     let mut roster = Roster::new(&job, pass, feed.clone(), &|_, _| {});
     let done = |digest: &str| {
         let (stderr, digest) = (String::new(), digest.to_owned());

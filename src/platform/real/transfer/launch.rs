@@ -18,18 +18,18 @@ const MISSING: i32 = 93;
 /// Most that these commands have to say.
 const OUTPUT: usize = 16 * 1024;
 
-/// Starts the installed relay if it is of this version, else one that was sent before
-/// and is still what was sent. It reads the ticket.
+/// Runs the installed relay if it is of this version, else one that was sent before
+/// and is still what was sent. To start it reads the ticket.
 const START: &str = r#"
 if [ "$(kadence-relay --version 2>/dev/null </dev/null)" = "$version" ]; then
-    exec kadence-relay start
+    exec kadence-relay "$verb" "$run" "$node"
 fi
 for folder do
     home=$folder/kadence
     relay=$home/relay-$digest
     [ -O "$home" ] && [ ! -h "$home" ] && [ -x "$relay" ] || continue
     if [ "$("$relay" --digest 2>/dev/null </dev/null)" = "$digest" ]; then
-        exec "$relay" start
+        exec "$relay" "$verb" "$run" "$node"
     fi
 done
 exit 93
@@ -90,6 +90,8 @@ pub(super) struct Launcher<'a> {
     pub(super) folders: &'a [String],
     /// Each command ends within this time.
     pub(super) deadline: Duration,
+    /// The name of the broadcast.
+    pub(super) run: &'a str,
 }
 
 impl Launcher<'_> {
@@ -98,7 +100,7 @@ impl Launcher<'_> {
         let ticket = serde_json::to_vec(&ticket).map_err(|error| error.to_string())?;
         // On standard input: a command line can be read by every user of the node.
         let ticket = Input::Bytes(ticket.into());
-        let started = self.run(node, START, ticket.clone()).await?;
+        let started = self.run(node, (START, "start"), ticket.clone()).await?;
         if started.status != MISSING {
             return succeeded(&started);
         }
@@ -107,21 +109,35 @@ impl Launcher<'_> {
         }
         tracing::debug!(node = node.name, "sending the relay");
         let input = Input::File(self.program.path.clone());
-        succeeded(&self.run(node, INSTALL, input).await?)?;
-        let started = self.run(node, START, ticket).await?;
+        succeeded(&self.run(node, (INSTALL, "none"), input).await?)?;
+        let started = self.run(node, (START, "start"), ticket).await?;
         match started.status {
             MISSING => Err(format!("the relay that was sent to {} is gone", node.name)),
             _ => succeeded(&started),
         }
     }
 
-    /// Runs a script with what it is to know: version, digest, and the folders.
-    async fn run(&self, node: &Node, script: &str, input: Input) -> Result<Output, String> {
+    /// Is there a relay of this broadcast on `node` that can go on?
+    pub(super) async fn holds(&self, node: &Node) -> bool {
+        let asked = self.run(node, (START, "holds"), Input::Empty).await;
+        asked.is_ok_and(|output| output.status == 0)
+    }
+
+    /// Runs a script with what it is to know: version, digest, what the relay is to do, and the
+    /// folders.
+    async fn run(
+        &self,
+        node: &Node,
+        (script, verb): (&str, &str),
+        input: Input,
+    ) -> Result<Output, String> {
         let digest = self.program.digest.as_deref().unwrap_or("none");
         let folders: Vec<String> = self.folders.iter().map(|folder| quote(folder)).collect();
         let text = format!(
-            "version={}\ndigest={digest}\nset -- {}{script}",
+            "version={}\ndigest={digest}\nverb={verb}\nrun={}\nnode={}\nset -- {}{script}",
             quote(&start::version()),
+            quote(self.run),
+            quote(&node.name),
             folders.join(" "),
         );
         let (deadline, output_limit) = (self.deadline, OUTPUT);

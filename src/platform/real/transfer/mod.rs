@@ -9,8 +9,9 @@ mod launch;
 mod site;
 mod torrent;
 
-use crate::platform::{
-    Carrier, Errand, Progress, Receiver, Shell, Transfer, TransferError, TransferJob,
+use crate::{
+    nodes::Node,
+    platform::{Carrier, Errand, Progress, Receiver, Shell, Transfer, TransferError, TransferJob},
 };
 use launch::{Launcher, Program};
 use relay::{
@@ -19,9 +20,11 @@ use relay::{
 };
 use std::{
     collections::BTreeMap,
+    future::pending,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::{net::TcpListener, sync::OnceCell};
 
@@ -48,6 +51,8 @@ pub struct RelaySettings {
     pub shape: Shape,
     /// Most bytes per second on each connection.
     pub rate: Option<u64>,
+    /// Most bytes per second that the server sends in one broadcast.
+    pub total_rate: Option<u64>,
 }
 
 impl RelaySettings {
@@ -63,6 +68,7 @@ impl RelaySettings {
             ring: source::DEFAULT_RING,
             shape: Shape::default(),
             rate: None,
+            total_rate: None,
         }
     }
 }
@@ -78,6 +84,10 @@ impl RelayTransfer {
     /// Broadcasts as `settings` say, with relays started over `shell`.
     pub fn new(shell: Arc<dyn Shell>, settings: RelaySettings) -> Self {
         Self { shell, settings, program: OnceCell::new() }
+    }
+
+    async fn program(&self) -> &Program {
+        self.program.get_or_init(|| Program::load(&self.settings.program)).await
     }
 
     /// Runs the broadcast; an error is everyone's.
@@ -100,18 +110,30 @@ impl RelayTransfer {
             ring: settings.ring,
             shape: settings.shape,
             rate: settings.rate,
+            total_rate: settings.total_rate,
+            run: Some(job.name.clone()),
+            leaving: Arc::default(),
         };
         let launcher = Launcher {
             shell: &*self.shell,
-            program: self.program.get_or_init(|| Program::load(&settings.program)).await,
+            program: self.program().await,
             folders: &settings.folders,
             deadline: settings.timing.join.min(job.deadline),
+            run: &job.name,
         };
         let launch = |index: usize, ticket| launcher.launch(&job.receivers[index].node, ticket);
         let told = |node, written| progress(Progress { node, written, total });
-        source::broadcast(listener, &broadcast, launch, &told)
-            .await
-            .map_err(|error| TransferError::Stream(error.to_string()))
+        let suspended = async {
+            job.suspended.cancelled().await;
+            broadcast.leaving.store(true, Ordering::Relaxed);
+            pending().await
+        };
+        tokio::select! {
+            report = source::broadcast(listener, &broadcast, launch, &told) => {
+                report.map_err(|error| TransferError::Stream(error.to_string()))
+            }
+            never = suspended => never,
+        }
     }
 }
 
@@ -122,12 +144,13 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, TransferError> {
 }
 
 /// A node of the pipeline. Nodes of one switch hand the stream to each other.
-fn member(Receiver { node, errand }: &Receiver) -> Member {
+fn member(Receiver { node, errand, resumes }: &Receiver) -> Member {
     Member {
         name: node.name.clone(),
         address: node.address.into(),
         command: errand.in_turn(),
         group: node.switch.clone().unwrap_or_default(),
+        resumes: *resumes,
     }
 }
 
@@ -150,6 +173,9 @@ impl Transfer for RelayTransfer {
             Ok(report) => {
                 let (sent, broken) = (report.sent, report.losses.len());
                 tracing::info!(file = %job.file.display(), sent, broken, "broadcast ended");
+                for loss in &report.losses {
+                    job.broken.add(loss.cause.name(), loss.to_string());
+                }
                 let results = report.outcomes.into_iter().zip(&job.receivers);
                 let results =
                     results.map(|(result, one)| result.map_err(|why| error(&one.errand, why)));
@@ -157,6 +183,17 @@ impl Transfer for RelayTransfer {
             }
             Err(error) => names.map(|name| (name, Err(error.clone()))).collect(),
         }
+    }
+
+    async fn under_way(&self, node: &Node, name: &str, limit: Duration) -> bool {
+        let launcher = Launcher {
+            shell: &*self.shell,
+            program: self.program().await,
+            folders: &self.settings.folders,
+            deadline: limit,
+            run: name,
+        };
+        launcher.holds(node).await
     }
 }
 

@@ -6,11 +6,16 @@ mod program;
 use super::*;
 use crate::{
     nodes::{Firmware, Node},
-    platform::{Command, Input, Output, ShellError},
+    platform::{Broken, Command, Input, Output, ShellError},
 };
 use program::program;
 use std::{
-    fs, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, process::Stdio, sync::Mutex,
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Stdio,
+    sync::{Mutex, atomic::AtomicU64},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -18,6 +23,10 @@ use tokio::{
     io::AsyncWriteExt,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
+
+/// No two have the same name.
+static JOBS: AtomicU64 = AtomicU64::new(0);
 
 /// Nothing here takes so long, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -121,11 +130,12 @@ impl Bed {
     pub(super) fn job(&self, nodes: usize, command: &str) -> TransferJob {
         TransferJob {
             file: self.dir.path().join("image"),
-            receivers: (0..nodes)
-                .map(|index| Receiver { node: node(index), errand: command.into() })
-                .collect(),
+            receivers: (0..nodes).map(|index| receiver(index, command)).collect(),
             deadline: PATIENCE,
             by: Carrier::Relay,
+            name: format!("{} {}", self.dir.path().display(), JOBS.fetch_add(1, Ordering::Relaxed)),
+            suspended: CancellationToken::new(),
+            broken: Broken::default(),
         }
     }
 
@@ -149,6 +159,10 @@ pub(super) fn node(index: usize) -> Arc<Node> {
         rack: None,
         switch: None,
     })
+}
+
+pub(super) fn receiver(index: usize, command: &str) -> Receiver {
+    Receiver { node: node(index), errand: command.into(), resumes: false }
 }
 
 pub(super) const SAVE: &str = r#"cat > "$OUT""#;
@@ -280,5 +294,50 @@ async fn dropping_the_call_ends_relays_and_commands() {
             }
         };
         timeout(PATIENCE, dying).await.expect("the command is killed");
+    }
+}
+
+/// Takes half of the image, says that it was begun once more, and waits.
+const HALF: &str = r#"head -c 2500000 > "$OUT"; echo begun >> "$OUT.begun"
+    until [ -e "$OUT.go" ]; do sleep 0.1; done; exec cat >> "$OUT""#;
+
+/// The service is stopped in the middle, and started again.
+#[tokio::test]
+async fn a_broadcast_that_is_suspended_is_gone_on_with() {
+    let bed = Bed::new();
+    let path = |node: &Node, end: &str| bed.dir.path().join(format!("{}.{end}", node.short()));
+    let job = bed.job(3, HALF);
+    let nodes: Vec<_> = job.receivers.iter().map(|one| Arc::clone(&one.node)).collect();
+    let is_under_way = async |node, name| bed.transfer.under_way(node, name, PATIENCE).await;
+    assert!(!is_under_way(&nodes[0], &job.name).await);
+    let suspended = async {
+        while nodes.iter().any(|node| !path(node, "begun").exists()) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        job.suspended.cancel();
+        // Tasks that are cancelled are dropped a moment later.
+        sleep(Duration::from_millis(300)).await;
+    };
+    tokio::select! {
+        results = bed.transfer.broadcast(&job, &|_| {}) => panic!("it ended: {results:?}"),
+        () = suspended => {}
+    }
+    for node in &nodes {
+        assert!(is_under_way(node, &job.name).await, "{}", node.name);
+        assert!(!is_under_way(node, "another").await);
+        fs::write(path(node, "go"), "").unwrap();
+    }
+    let resumes = |node: &Arc<Node>| Receiver {
+        node: Arc::clone(node),
+        errand: "exit 9".into(),
+        resumes: true,
+    };
+    let receivers = nodes.iter().map(resumes).collect();
+    let again = TransferJob { receivers, suspended: CancellationToken::new(), ..job.clone() };
+    let results = bed.transfer.broadcast(&again, &|_| {}).await;
+    for node in &nodes {
+        assert_eq!(results[&node.name], Ok(()));
+        bed.assert_received(node);
+        assert_eq!(fs::read_to_string(path(node, "begun")).unwrap(), "begun\n");
     }
 }

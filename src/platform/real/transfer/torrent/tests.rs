@@ -3,7 +3,7 @@
 use super::*;
 use crate::platform::{
     Errand,
-    real::transfer::tests::{Bed, SAVE, node},
+    real::transfer::tests::{Bed, SAVE, node, receiver},
 };
 use std::{fs, net::Ipv4Addr, sync::Mutex};
 
@@ -16,7 +16,7 @@ fn torrent(bed: &Bed) -> Torrent {
 /// Results of a broadcast to each node by itself: on one machine they would share a file.
 async fn one(bed: &Bed, index: usize, torrent: &Torrent) -> Result<(), TransferError> {
     let mut job = bed.job(0, SAVE);
-    job.receivers = vec![Receiver { node: node(index), errand: SAVE.into() }];
+    job.receivers = vec![receiver(index, SAVE)];
     let torrent = Torrent { directory: format!("{}{index}", torrent.directory), ..torrent.clone() };
     let told = Mutex::new(Vec::new());
     let progress = |at: Progress| told.lock().unwrap().push(at);
@@ -61,8 +61,7 @@ async fn a_missing_engine_and_a_wrong_address_are_named_with_the_way_out() {
 async fn a_node_whose_engine_ends_or_whose_command_fails_is_told_apart() {
     let bed = Bed::new();
     let mut job = bed.job(0, "cat > /dev/null; echo no room >&2; exit 3");
-    job.receivers =
-        vec![Receiver { node: node(0), errand: "cat >/dev/null; echo no >&2; exit 3".into() }];
+    job.receivers = vec![receiver(0, "cat >/dev/null; echo no >&2; exit 3")];
     let torrent = torrent(&bed);
     let results = broadcast(&*bed.shell, &job, &torrent, &|_| ()).await;
     let error = results["n0.example.org"].clone().unwrap_err();
