@@ -2,9 +2,13 @@
 //! one node, which is the limit, and beside udpcast where it is installed.
 //!
 //! Run by `scripts/bench broadcast`, as root: the network is made of namespaces. Prints a table;
-//! nothing is asserted. `--json FILE` writes the goals. Rounds are taken in turns.
+//! nothing is asserted. Rounds are taken in turns. `--json FILE` writes the goals, `--svg FILE` a
+//! chart; `--case NUMBER` takes one case only, `--rounds NUMBER` more or fewer rounds.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that fails says where")]
+
+#[path = "broadcast/goals.rs"]
+mod goals;
 
 use relay::{
     message::{Ticket, Timing},
@@ -32,12 +36,19 @@ const LIMIT: Duration = Duration::from_secs(120);
 const TICKS: f64 = 100.0;
 
 /// What is measured: nodes, megabits per second, MiB, relays that are killed on the way.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Case {
     nodes: u32,
     rate: u32,
     mib: u32,
     killed: u32,
+}
+
+impl Case {
+    /// Are processors the limit, and not links?
+    fn is_of_processors(self) -> bool {
+        self.rate >= 10_000
+    }
 }
 
 const CASES: [Case; 4] = [
@@ -46,14 +57,30 @@ const CASES: [Case; 4] = [
     Case { nodes: 4, rate: 1000, mib: 256, killed: 0 },
     Case { nodes: 16, rate: 100, mib: 64, killed: 3 },
 ];
-/// A matter of processors, not of links.
 const FULL: [Case; 1] = [Case { nodes: 64, rate: 10_000, mib: 64, killed: 0 }];
 
-/// One measurement: wall time, and processor time of all processes, seconds.
+/// One measurement: wall time, and processor time of all processes, seconds; the latter in the
+/// end per node and GB.
 #[derive(Clone, Copy)]
 struct Run {
     wall: f64,
     cpu: f64,
+}
+
+/// Medians of a case.
+struct Figures {
+    case: Case,
+    copy: Run,
+    relay: Run,
+    udpcast: Option<Run>,
+}
+
+impl Figures {
+    fn name(&self) -> String {
+        let Case { nodes, rate, mib, killed } = self.case;
+        let killed = if killed > 0 { format!(", {killed} killed") } else { String::new() };
+        format!("{mib} MiB to {nodes} nodes at {rate} Mbit/s{killed}")
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -68,23 +95,30 @@ fn main() {
     if words.first().is_some_and(|word| word == "inside") {
         return inside(&words[1..]);
     }
+    let value =
+        |name: &str| words.iter().position(|word| word == name).map(|at| words[at + 1].clone());
     let full = words.iter().any(|word| word == "--full");
-    let json = words.iter().position(|word| word == "--json").map(|at| words[at + 1].clone());
-    let mut goals = Vec::new();
+    let rounds =
+        value("--rounds").map_or(if full { 5 } else { 3 }, |rounds| rounds.parse().unwrap());
+    let only: Option<usize> = value("--case").map(|number| number.parse().unwrap());
     println!(
-        "{:<44} {:>22} {:>8} {:>16}",
+        "{:<52} {:>22} {:>8} {:>16}",
         "broadcast", "median (min-max) s", "x copy", "CPU s / node GB"
     );
-    for case in CASES.into_iter().chain(FULL.into_iter().filter(|_| full)) {
-        goals.extend(outside(case, if full { 5 } else { 3 }));
-    }
-    if let Some(path) = json {
+    let cases = CASES.into_iter().chain(FULL.into_iter().filter(|_| full));
+    let chosen = (1..).zip(cases).filter(|(number, _)| only.is_none_or(|only| only == *number));
+    let all: Vec<Figures> = chosen.map(|(_, case)| outside(case, rounds)).collect();
+    if let Some(path) = value("--json") {
+        let goals = serde_json::json!({ "goals": goals::goals(&all) });
         fs::write(path, serde_json::to_vec_pretty(&goals).unwrap()).unwrap();
+    }
+    if let Some(path) = value("--svg") {
+        fs::write(path, goals::chart(&all)).unwrap();
     }
 }
 
-/// Makes the network of a case and runs this program in it; the goals of the case.
-fn outside(case: Case, rounds: usize) -> Vec<serde_json::Value> {
+/// Makes the network of a case and runs this program in it.
+fn outside(case: Case, rounds: usize) -> Figures {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/network.sh");
     let Case { nodes, rate, mib, killed } = case;
     let output = std::process::Command::new("unshare")
@@ -98,36 +132,36 @@ fn outside(case: Case, rounds: usize) -> Vec<serde_json::Value> {
         .unwrap();
     assert!(output.status.success(), "the network could not be made: is this root?");
     let runs: Vec<(String, f64, f64)> = serde_json::from_slice(&output.stdout).unwrap();
-    let of = |way: &str, value: fn(&(String, f64, f64)) -> f64| {
-        let mut values: Vec<f64> = runs.iter().filter(|run| run.0 == way).map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values
-    };
-    let median = |values: &[f64]| values.get(values.len() / 2).copied();
-    let copy = median(&of("copy", |run| run.1)).unwrap();
-    let gigabytes = f64::from(mib) * f64::from(nodes - killed) * 1024.0 * 1024.0 / 1e9;
+    let one = f64::from(mib) * 1024.0 * 1024.0 / 1e9;
+    let mut figures = Figures { case, copy: NOTHING, relay: NOTHING, udpcast: None };
     for way in ["copy", "relay", "udpcast"] {
-        let (wall, cpu) = (of(way, |run| run.1), of(way, |run| run.2));
-        let (Some(middle), Some(spent)) = (median(&wall), median(&cpu)) else { continue };
-        let each = if way == "copy" { gigabytes / f64::from(nodes - killed) } else { gigabytes };
+        let sorted = |value: fn(&(String, f64, f64)) -> f64| {
+            let mut values: Vec<f64> = runs.iter().filter(|run| run.0 == way).map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let (wall, cpu) = (sorted(|run| run.1), sorted(|run| run.2));
+        let Some(middle) = wall.get(wall.len() / 2).copied() else { continue };
+        let receivers = if way == "copy" { 1 } else { nodes - killed };
+        let run = Run { wall: middle, cpu: cpu[cpu.len() / 2] / one / f64::from(receivers) };
+        match way {
+            "copy" => figures.copy = run,
+            "relay" => figures.relay = run,
+            _ => figures.udpcast = Some(run),
+        }
         println!(
-            "{:<44} {:>8.2} ({:.2}-{:.2}) {:>8.3} {:>16.2}",
-            format!("{way}: {mib} MiB to {nodes} at {rate} Mbit/s, {killed} killed"),
-            middle,
+            "{:<52} {middle:>8.2} ({:.2}-{:.2}) {:>8.3} {:>16.2}",
+            format!("{way}: {}", figures.name()),
             wall[0],
             wall[wall.len() - 1],
-            middle / copy,
-            spent / each,
+            middle / figures.copy.wall,
+            run.cpu,
         );
     }
-    let relay = median(&of("relay", |run| run.1)).unwrap();
-    let bound = if killed > 0 { 1.1 } else { 1.04 };
-    vec![serde_json::json!({
-        "name": format!("broadcast of {mib} MiB to {nodes} nodes at {rate} Mbit/s, {killed} killed"),
-        "value": relay, "unit": "s", "rival": "one copy over TCP", "rival_value": copy,
-        "ratio": relay / copy, "goal": format!("<= {bound}"), "met": relay / copy <= bound,
-    })]
+    figures
 }
+
+const NOTHING: Run = Run { wall: f64::NAN, cpu: f64::NAN };
 
 /// In the network: all ways in turns; prints what was measured.
 fn inside(words: &[String]) {
@@ -211,6 +245,7 @@ impl Bench {
             address: Ipv4Addr::new(10, 98, 1, u8::try_from(index + 1).unwrap()).into(),
             command: "exec cat > /dev/null".into(),
             group: String::new(),
+            resumes: false,
         };
         Broadcast {
             file: self.image.clone(),
@@ -222,6 +257,9 @@ impl Bench {
             ring: DEFAULT_RING,
             shape: Shape::default(),
             rate: None,
+            total_rate: None,
+            run: None,
+            leaving: std::sync::Arc::default(),
         }
     }
 
@@ -256,19 +294,22 @@ impl Bench {
         let (report, ()) =
             tokio::join!(source::broadcast(listener, &job, launch, &progress), killing);
         let report = report.unwrap();
+        // What makes a round different from the others.
         for slow in &report.slow {
             eprintln!("# {slow:?}");
+        }
+        for loss in &report.losses {
+            eprintln!("# {loss}");
+        }
+        if report.sent > size + size / 8 {
+            eprintln!("# {} bytes were sent for {size}", report.sent);
         }
         let well = report.outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         assert_eq!(well, self.nodes.len() - self.killed);
         for (_, mut child) in children.into_inner().unwrap() {
             child.wait().await.unwrap();
         }
-        let done = done.into_inner().unwrap();
-        if env::var_os("TIMES").is_some() {
-            eprintln!("# {done:.3?}");
-        }
-        done.into_iter().fold(0.0, f64::max)
+        done.into_inner().unwrap().into_iter().fold(0.0, f64::max)
     }
 
     /// A relay that has joined.
