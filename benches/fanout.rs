@@ -179,7 +179,7 @@ async fn ours(
     for node in nodes {
         let (ssh, node) = (Arc::clone(ssh), Arc::clone(node));
         commands.spawn(async move {
-            let (errand, input) = (Errand::BootId, Input::Empty);
+            let (errand, input) = (Errand::BootId.into(), Input::Empty);
             let command = Command { errand, input, deadline, output_limit: 1 << 20 };
             ssh.run(&node, &command).await.is_ok_and(|output| output.status == 0)
         });

@@ -84,7 +84,7 @@ pub async fn boot_id(
     deadline: Duration,
 ) -> Result<BootId, BootIdError> {
     let command = Command {
-        errand: Errand::BootId,
+        errand: Errand::BootId.into(),
         input: Input::Empty,
         deadline,
         output_limit: OUTPUT_LIMIT,

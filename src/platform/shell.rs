@@ -3,13 +3,13 @@
 use super::Errand;
 use crate::nodes::Node;
 use bytes::Bytes;
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// A command for one node.
 #[derive(Clone, Debug)]
 pub struct Command {
     /// What is done, by the login shell of root.
-    pub errand: Errand,
+    pub errand: Arc<Errand>,
     /// What it reads.
     pub input: Input,
     /// It ends, or is given up, within this time (waiting in line and connecting

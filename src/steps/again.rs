@@ -99,8 +99,12 @@ pub async fn still_there(
     }
     let Some(disk) = &left.disk else { return Ok(()) };
     let errand = Errand::IdentifyDisk { device: device.to_owned() };
-    let command =
-        Command { errand, input: Input::Empty, deadline: LOOK_LIMIT, output_limit: OUTPUT };
+    let command = Command {
+        errand: errand.into(),
+        input: Input::Empty,
+        deadline: LOOK_LIMIT,
+        output_limit: OUTPUT,
+    };
     let told = shell.run(node, &command).await.map_err(|why| why.to_string())?;
     let found = DiskId::told(&String::from_utf8_lossy(&told.stdout));
     if found == *disk { Ok(()) } else { Err(format!("{device} was: {disk}; now it is: {found}")) }
@@ -163,5 +167,5 @@ pub(super) async fn instead_of_waiting(run: &Run, nodes: &NodeSet, cx: &Context)
 /// Ends what steps left at work on a node in the deployment system, and what they mounted.
 pub(super) async fn tidy(run: &Run, id: NodeId) -> Result<(), Reason> {
     let errand = Errand::Tidy { directory: run.settings.extraction_dir.clone() };
-    remote::within(run, id, &errand, Input::Empty, TIDY_LIMIT).await.map(drop)
+    remote::within(run, id, errand, Input::Empty, TIDY_LIMIT).await.map(drop)
 }

@@ -110,7 +110,7 @@ impl CustomStep {
                 (Errand::RunScript { variables, arguments }, Input::File(file.path(run)?))
             }
         };
-        remote::command(run, cx, id, &errand, input).await.map(drop)
+        remote::command(run, cx, id, errand, input).await.map(drop)
     }
 }
 

@@ -66,12 +66,13 @@ async fn receivers(
     (by, name): (&Carrier, &str),
 ) -> (Failures, Vec<(NodeId, Receiver)>) {
     let Some(target) = &run.target else { return (Failures::new(), Vec::new()) };
-    let receive = receive(run, target);
+    let receive = &Arc::new(receive(run, target));
     let ready = nodes.iter().map(|id| {
-        let (node, receive) = (Arc::clone(run.node(id)), receive.clone());
+        let node = Arc::clone(run.node(id));
         async move {
             let resumes = is_under_way(run, cx, id, (by, name)).await;
-            let errand = if resumes { Ok(receive) } else { ready(run, cx, id, receive).await };
+            let errand =
+                if resumes { Ok((**receive).clone()) } else { ready(run, cx, id, receive).await };
             (id, errand.map(|errand| Receiver { node, errand, resumes }))
         }
     });
@@ -132,15 +133,20 @@ fn carrier(run: &Run, target: &Target, by: By) -> Result<Carrier, &'static str> 
 
 /// The errand of one node with its ticket. What an attempt before left at work there is ended:
 /// it must not write beside this one.
-async fn ready(run: &Run, cx: &Context, id: NodeId, receive: Errand) -> Result<Errand, Reason> {
+async fn ready(
+    run: &Run,
+    cx: &Context,
+    id: NodeId,
+    receive: &Arc<Errand>,
+) -> Result<Errand, Reason> {
     // A command of the site's and what it began on nodes outlive a service that is killed.
     if cx.attempt() > 0 || cx.macro_attempt() > 0 || cx.recovering() {
         again::tidy(run, id).await?;
-        mounted(run, cx, id, &receive).await?;
+        mounted(run, cx, id, receive).await?;
     }
     // What goes into the memory of the node needs no ticket.
-    if matches!(receive, Errand::Store { .. }) {
-        return Ok(receive);
+    if matches!(**receive, Errand::Store { .. }) {
+        return Ok((**receive).clone());
     }
     ticket::ticketed(run, cx, id, receive).await
 }
@@ -152,7 +158,7 @@ async fn mounted(run: &Run, cx: &Context, id: NodeId, receive: &Errand) -> Resul
     };
     let (partition, directory) = (target.partition.clone(), directory.clone());
     let mount = Errand::Mount { partition, directory };
-    remote::command(run, cx, id, &mount, Input::Empty).await.map(drop)
+    remote::command(run, cx, id, mount, Input::Empty).await.map(drop)
 }
 
 /// Whether the image is stored on the nodes before it is unpacked: fsarchiver reads no stream.
@@ -174,16 +180,16 @@ pub(super) async fn decompress(run: &Run, nodes: &NodeSet, cx: &Context) -> Outc
     let path = stored(run);
     let errand = match &receive {
         Errand::Restore { .. } => receive.clone(),
-        other => Errand::FromFile { path, errand: Box::new(other.clone()) },
+        other => Errand::FromFile { path, errand: other.clone().into() },
     };
-    let (receive, errand) = (&receive, &errand);
+    let (receive, errand) = (&receive, &Arc::new(errand));
     each(nodes, cx, |id| async move {
         if cx.attempt() > 0 {
             again::tidy(run, id).await?;
         }
         mounted(run, cx, id, receive).await?;
-        let errand = ticket::ticketed(run, cx, id, errand.clone()).await?;
-        remote::command(run, cx, id, &errand, Input::Empty).await.map(drop)
+        let errand = ticket::ticketed(run, cx, id, errand).await?;
+        remote::command(run, cx, id, errand, Input::Empty).await.map(drop)
     })
     .await
 }
@@ -225,5 +231,5 @@ pub(super) async fn check_kernel_files(run: &Run, nodes: &NodeSet, cx: &Context)
     let files = files.into_iter().filter(|(_, path)| !path.is_empty());
     let files = files.map(|(what, path)| (what, path.clone())).collect();
     let errand = Errand::CheckFiles { root: run.settings.extraction_dir.clone(), files };
-    everywhere(run, nodes, cx, &errand, &Input::Empty).await
+    everywhere(run, nodes, cx, errand, &Input::Empty).await
 }

@@ -12,7 +12,10 @@ use crate::{
     platform::{Errand, Input},
 };
 use automata::{Context, NodeId, NodeSet, Outcome, Reason};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Lets the user into the deployment system.
 pub(super) async fn key_in_deployment_system(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
@@ -26,7 +29,7 @@ pub(super) async fn key_in_installed_system(run: &Run, nodes: &NodeSet, cx: &Con
 
 async fn add_keys(run: &Run, nodes: &NodeSet, cx: &Context, directory: String) -> Outcome {
     let Some(keys) = run.files().key else { return Outcome::ok(nodes.clone()) };
-    everywhere(run, nodes, cx, &Errand::AddKeys { directory }, &Input::File(keys)).await
+    everywhere(run, nodes, cx, Errand::AddKeys { directory }, &Input::File(keys)).await
 }
 
 /// Runs the environment's archive or, where it has none, the administrator's: it makes the
@@ -60,10 +63,12 @@ async fn writing(
         for (index, (archive, file)) in archives.iter().zip(files).enumerate() {
             unpack(run, cx, id, archive, file).await?;
             let Some(script) = script(run, archive) else { continue };
+            let mut script = Arc::new(script);
             // One ticket for all the scripts of an attempt.
-            let script =
-                if index == 0 { ticket::ticketed(run, cx, id, script).await? } else { script };
-            remote::command(run, cx, id, &script, Input::Empty).await?;
+            if index == 0 {
+                script = ticket::ticketed(run, cx, id, &script).await?.into();
+            }
+            remote::command(run, cx, id, script, Input::Empty).await?;
         }
         Ok(())
     })
@@ -109,7 +114,7 @@ async fn unpack_and_run(
 ) -> Result<(), Reason> {
     unpack(run, cx, id, archive, file).await?;
     let Some(script) = script(run, archive) else { return Ok(()) };
-    remote::command(run, cx, id, &script, Input::Empty).await.map(drop)
+    remote::command(run, cx, id, script, Input::Empty).await.map(drop)
 }
 
 async fn unpack(
@@ -121,7 +126,7 @@ async fn unpack(
 ) -> Result<(), Reason> {
     let unpacking = image::unpacking(run, &run.settings.rambin_dir, archive.compression);
     let (unpack, input) = (Errand::UnpackArchive(unpacking), Input::File(file.to_owned()));
-    remote::command(run, cx, id, &unpack, input).await.map(drop)
+    remote::command(run, cx, id, unpack, input).await.map(drop)
 }
 
 fn script(run: &Run, archive: &Archive) -> Option<Errand> {
@@ -132,5 +137,5 @@ fn script(run: &Run, archive: &Archive) -> Option<Errand> {
 /// Runs the administrator's boot loader script.
 pub(super) async fn bootloader(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let script = Input::File(run.settings.bootloader_script.clone());
-    ticket::everywhere(run, nodes, cx, &Errand::InstallBootLoader(variables(run)), &script).await
+    ticket::everywhere(run, nodes, cx, Errand::InstallBootLoader(variables(run)), &script).await
 }

@@ -25,7 +25,7 @@ pub(super) async fn send_kernel(run: &Run, nodes: &NodeSet, cx: &Context) -> Out
         for file in files {
             let path = format!("{}/{}", run.settings.kexec.repository, name(file));
             let input = Input::File(file.clone());
-            remote::command(run, cx, id, &Errand::Store { path }, input).await?;
+            remote::command(run, cx, id, Errand::Store { path }, input).await?;
         }
         Ok(())
     })
@@ -77,7 +77,7 @@ async fn jump(run: &Run, nodes: &NodeSet, cx: &Context, errand: &Errand) -> Outc
     }
     let script = run.settings.kexec.script.clone().map_or(Input::Empty, Input::File);
     let script = &script;
-    each(nodes, cx, |id| leave(run, cx, id, errand, script.clone())).await
+    each(nodes, cx, |id| leave(run, cx, id, errand.clone(), script.clone())).await
 }
 
 /// The site's own command on the server.

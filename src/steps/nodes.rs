@@ -26,7 +26,7 @@ pub(super) async fn check(run: &Run, nodes: &NodeSet, cx: &Context, check: Check
 /// The node's root filesystem is on that partition.
 async fn root_is(run: &Run, cx: &Context, id: NodeId, partition: &str) -> Result<(), Reason> {
     let limit = LIMIT.min(remote::time_left(cx));
-    let told = remote::within(run, id, &Errand::RootDevice, Input::Empty, limit).await?;
+    let told = remote::within(run, id, Errand::RootDevice, Input::Empty, limit).await?;
     let text = String::from_utf8_lossy(&told.stdout);
     let found = text.lines().next().unwrap_or_default().trim();
     if found == partition {
@@ -50,11 +50,11 @@ async fn trusted(run: &Run, cx: &Context, id: NodeId) -> Result<(), Reason> {
         return Err(format!("{} does not answer ssh", node.name).into());
     }
     let limit = LIMIT.min(remote::time_left(cx));
-    remote::within(run, id, &Errand::BootId, Input::Empty, limit).await.map(drop)
+    remote::within(run, id, Errand::BootId, Input::Empty, limit).await.map(drop)
 }
 
 /// Loads the modules that the site names.
 pub(super) async fn load_drivers(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
     let errand = Errand::LoadDrivers(run.settings.drivers.clone());
-    everywhere(run, nodes, cx, &errand, &Input::Empty).await
+    everywhere(run, nodes, cx, errand, &Input::Empty).await
 }

@@ -95,7 +95,7 @@ where
 
 /// Asks the deployment system to reboot at once.
 pub(super) async fn reboot_from_deploy_env(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    each(nodes, cx, |id| leave(run, cx, id, &Errand::Reboot, Input::Empty)).await
+    each(nodes, cx, |id| leave(run, cx, id, Errand::Reboot, Input::Empty)).await
 }
 
 /// Gives the running system of a node a last command, after which it boots.
@@ -103,7 +103,7 @@ pub(super) async fn leave(
     run: &Run,
     cx: &Context,
     id: NodeId,
-    errand: &Errand,
+    errand: Errand,
     input: Input,
 ) -> Result<(), Reason> {
     if cx.recovering() && matches!(recover::boot_order(run, cx, id).await, Before::Obeyed) {

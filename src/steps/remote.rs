@@ -3,7 +3,7 @@
 use super::Run;
 use crate::platform::{Command, Errand, Input, Output};
 use automata::{Context, NodeId, Reason};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Bound of a command of a step that has no deadline of its own.
@@ -13,14 +13,14 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(3600);
 const QUOTED: usize = 600;
 
 /// Does `errand` on a node; anything but exit status 0 is the reason it failed.
-pub(super) async fn command(
+pub(super) fn command(
     run: &Run,
     cx: &Context,
     id: NodeId,
-    errand: &Errand,
+    errand: impl Into<Arc<Errand>>,
     input: Input,
-) -> Result<Output, Reason> {
-    within(run, id, errand, input, time_left(cx)).await
+) -> impl Future<Output = Result<Output, Reason>> {
+    within(run, id, errand, input, time_left(cx))
 }
 
 /// How long the step may still take.
@@ -29,19 +29,22 @@ pub(super) fn time_left(cx: &Context) -> Duration {
 }
 
 /// The same with a bound of its own.
-pub(super) async fn within(
+pub(super) fn within(
     run: &Run,
     id: NodeId,
-    errand: &Errand,
+    errand: impl Into<Arc<Errand>>,
     input: Input,
     deadline: Duration,
-) -> Result<Output, Reason> {
+) -> impl Future<Output = Result<Output, Reason>> {
     let output_limit = run.settings.output_limit;
-    let command = Command { errand: errand.clone(), input, deadline, output_limit };
-    let output = run.ports.shell.run(run.node(id), &command).await;
-    let output = output.map_err(|error| Reason::from(error.to_string()))?;
-    run.journalist.command(id, &errand.text(), output.status, &output.stdout, &output.stderr);
-    if output.status == 0 { Ok(output) } else { Err(complaint(&output)) }
+    let command = Command { errand: errand.into(), input, deadline, output_limit };
+    async move {
+        let output = run.ports.shell.run(run.node(id), &command).await;
+        let output = output.map_err(|error| Reason::from(error.to_string()))?;
+        let text = command.errand.text();
+        run.journalist.command(id, &text, output.status, &output.stdout, &output.stderr);
+        if output.status == 0 { Ok(output) } else { Err(complaint(&output)) }
+    }
 }
 
 /// What a failed command said, or its status where it said nothing.

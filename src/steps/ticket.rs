@@ -15,7 +15,7 @@
 use super::{Note, Run, disk::no_target, gather::each, ledger, remote};
 use crate::platform::{DiskId, DiskTicket, Errand, Input};
 use automata::{Context, NodeId, NodeSet, Outcome, Reason};
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Bound of asking which disk it is.
 const IDENTIFY_LIMIT: Duration = Duration::from_secs(30);
@@ -75,15 +75,16 @@ pub(super) async fn everywhere(
     run: &Run,
     nodes: &NodeSet,
     cx: &Context,
-    errand: &Errand,
+    errand: Errand,
     input: &Input,
 ) -> Outcome {
     if run.target.is_none() {
         return no_target(nodes);
     }
+    let errand = &Arc::new(errand);
     each(nodes, cx, |id| async move {
-        let errand = ticketed(run, cx, id, errand.clone()).await?;
-        remote::command(run, cx, id, &errand, input.clone()).await.map(drop)
+        let errand = ticketed(run, cx, id, errand).await?;
+        remote::command(run, cx, id, errand, input.clone()).await.map(drop)
     })
     .await
 }
@@ -93,7 +94,7 @@ pub(super) async fn ticketed(
     run: &Run,
     cx: &Context,
     id: NodeId,
-    errand: Errand,
+    errand: &Arc<Errand>,
 ) -> Result<Errand, Reason> {
     let Some(target) = &run.target else { return Err("the operation installs nothing".into()) };
     let disk = disk(run, cx, id, &target.device).await?;
@@ -110,7 +111,7 @@ pub(super) async fn ticketed(
     run.note(Note::Ticket { node: id, serial, by, disk: disk.clone() }).await?;
     let ticket =
         DiskTicket { id: format!("{}.{serial}", run.wid), device: target.device.clone(), disk };
-    Ok(Errand::Ticketed { ticket, errand: Box::new(errand) })
+    Ok(Errand::Ticketed { ticket, errand: Arc::clone(errand) })
 }
 
 /// Which disk this run writes to on a node. Asked for the first ticket, and after a restart.
@@ -123,7 +124,7 @@ async fn disk(run: &Run, cx: &Context, id: NodeId, device: &str) -> Result<DiskI
     }
     let errand = Errand::IdentifyDisk { device: device.to_owned() };
     let limit = IDENTIFY_LIMIT.min(remote::time_left(cx));
-    let told = remote::within(run, id, &errand, Input::Empty, limit).await?;
+    let told = remote::within(run, id, errand, Input::Empty, limit).await?;
     let found = DiskId::told(&String::from_utf8_lossy(&told.stdout));
     match first {
         Some(first) if first != found => Err(format!(

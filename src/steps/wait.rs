@@ -94,7 +94,7 @@ pub(super) async fn wait_reboot(
 async fn startup(run: &Run, cx: &Context, id: NodeId) -> Result<(), Reason> {
     let Some(script) = run.settings.startup_script.clone() else { return Ok(()) };
     let errand = Errand::RunScript { variables: variables(run), arguments: Vec::new() };
-    let ran = remote::command(run, cx, id, &errand, Input::File(script)).await;
+    let ran = remote::command(run, cx, id, errand, Input::File(script)).await;
     ran.map(drop).map_err(|why| format!("boot/startup_script: {why}").into())
 }
 

@@ -113,7 +113,7 @@ mod tests {
         for bit in 0..whole.len() * 8 {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            disk.overwrite(FILE, bytes);
+            disk.overwrite(FILE, &bytes);
             let error = witness.number().unwrap_err().to_string();
             assert!(error.contains("memory/transactions: it holds no number"), "{error}");
         }

@@ -15,6 +15,7 @@ pub use ticket::{DiskId, DiskTicket};
 mod tests;
 
 use crate::environments::Compression;
+use std::sync::Arc;
 
 /// Something for root's login shell on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub enum Errand {
         /// What it needs.
         ticket: DiskTicket,
         /// What is done.
-        errand: Box<Errand>,
+        errand: Arc<Errand>,
     },
     /// Takes the administrator's partitioning script on standard input and runs it.
     Partition(Variables),
@@ -62,7 +63,7 @@ pub enum Errand {
         /// Absolute.
         path: String,
         /// What is done.
-        errand: Box<Errand>,
+        errand: Arc<Errand>,
     },
     /// Restores filesystems from an fsarchiver archive on the node.
     Restore {

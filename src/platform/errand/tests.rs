@@ -47,7 +47,7 @@ fn hostile(word: &str) -> Vec<Errand> {
         Errand::IdentifyDisk { device: text() },
         Errand::Ticketed {
             ticket: DiskTicket { id: text(), device: text(), disk: DiskId::told(word) },
-            errand: Box::new(Errand::MakeSwap { partition: text() }),
+            errand: Errand::MakeSwap { partition: text() }.into(),
         },
         Errand::Partition(variables()),
         Errand::MakeFilesystem {
@@ -73,7 +73,7 @@ fn hostile(word: &str) -> Vec<Errand> {
         Errand::RunScript { variables: variables(), arguments: vec![text()] },
         Errand::Exec { variables: variables(), command: "true".into() },
         Errand::Store { path: text() },
-        Errand::FromFile { path: text(), errand: Box::new(Errand::Unpack(unpacking())) },
+        Errand::FromFile { path: text(), errand: Errand::Unpack(unpacking()).into() },
         Errand::Restore { path: text(), level: 3, parts: vec![(0, text()), (1, text())] },
         Errand::LoadDrivers(vec![text()]),
         Errand::RootDevice,
@@ -123,7 +123,7 @@ fn a_file_that_was_stored_is_read_in_place_of_what_comes_in() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new/deep/file").display().to_string();
     printed(&Errand::Store { path: path.clone() }, "stored");
-    let errand = Box::new(Errand::Text("cat".into()));
+    let errand = Arc::new(Errand::Text("cat".into()));
     assert_eq!(printed(&Errand::FromFile { path, errand }, "not this"), "stored");
 }
 

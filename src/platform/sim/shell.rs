@@ -75,8 +75,7 @@ impl SimShell {
             }
             _ => None,
         };
-        let work =
-            |boot| Work::Errand { boot, errand: Box::new(command.errand.clone()), image: input };
+        let work = |boot| Work::Errand { boot, errand: Arc::clone(&command.errand), image: input };
         let begun = self.world.touch(&node.name, |touch| begin(touch, node, &command.errand, work));
         match begun.unwrap_or_else(|| Begun::Fails {
             at: self.world.now(),

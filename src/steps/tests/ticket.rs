@@ -112,10 +112,11 @@ async fn a_node_refuses_a_ticket_that_it_has_seen() {
     let Some(Note::Ticket { serial, disk, .. }) = notes.last() else { panic!("{notes:?}") };
     let write = |id: String| {
         let ticket = DiskTicket { id, device: "/dev/sda".into(), disk: disk.clone() };
-        let errand = Box::new(Errand::MakeSwap { partition: "/dev/sda2".into() });
+        let errand = Arc::new(Errand::MakeSwap { partition: "/dev/sda2".into() });
         let deadline = Duration::from_secs(60);
         let errand = Errand::Ticketed { ticket, errand };
-        let command = Command { errand, input: Input::Empty, deadline, output_limit: 1000 };
+        let command =
+            Command { errand: errand.into(), input: Input::Empty, deadline, output_limit: 1000 };
         let run = Arc::clone(&bed.run);
         async move { run.ports.shell.run(run.node(first()), &command).await.unwrap() }
     };

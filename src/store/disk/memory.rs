@@ -1,8 +1,10 @@
 //! A disk in memory that fails as it is told to.
 
 mod content;
+mod pages;
 
 use content::{Chance, Content, Pending};
+use pages::Pages;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,12 +133,12 @@ impl MemoryDisk {
 
     /// The bytes of a file, none if it is not there.
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
-        self.state().files.get(name).map(|file| file.now.clone())
+        self.state().files.get(name).map(|file| file.now.get(0, usize::MAX))
     }
 
     /// Puts bytes where those of a file were, as damage or a fault of an operator does.
-    pub fn overwrite(&self, name: &str, bytes: Vec<u8>) {
-        self.state().files.insert(name.to_owned(), Content::of(bytes));
+    pub fn overwrite(&self, name: &str, bytes: &[u8]) {
+        self.state().files.insert(name.to_owned(), Content::of(Pages::of(bytes)));
     }
 }
 
@@ -239,9 +241,8 @@ impl DiskFile for MemoryFile {
         self.with(|state, content| {
             state.alive()?;
             state.counts.reads += 1;
-            let there = content.now.get(at..).and_then(|rest| rest.get(..out.len()));
-            out.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
-            Ok(())
+            let whole = content.now.read(at, out);
+            if whole { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
         })
     }
 

@@ -52,7 +52,7 @@ async fn a_flipped_bit_anywhere_is_noticed_or_harmless() {
             let disk = sound.power_on(Loss::Nothing);
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            disk.overwrite(engine::FILE, bytes);
+            disk.overwrite(engine::FILE, &bytes);
             if judge(&disk, &whole, &format!("bit {bit}, killed: {killed}")).await {
                 refused += 1;
                 if refused % 16 == 0 {
@@ -74,7 +74,7 @@ async fn a_truncated_file_is_refused() {
         let bytes = sound.bytes(engine::FILE).unwrap();
         for len in (0..bytes.len()).step_by(2048).chain([1, 9, 319, 4095, bytes.len() - 1]) {
             let disk = sound.power_on(Loss::Nothing);
-            disk.overwrite(engine::FILE, bytes[..len].to_vec());
+            disk.overwrite(engine::FILE, &bytes[..len]);
             let refused = judge(&disk, &whole, &format!("{len} bytes left")).await;
             assert!(refused || len > bytes.len() / 2, "{len} of {} bytes suffice", bytes.len());
         }
@@ -87,7 +87,7 @@ async fn other_bytes_an_empty_file_and_an_older_copy_are_refused() {
     let bytes = sound.bytes(engine::FILE).unwrap();
     for wrong in [vec![0xA5; bytes.len()], vec![0; bytes.len()], Vec::new(), b"redb".to_vec()] {
         let disk = sound.power_on(Loss::Nothing);
-        disk.overwrite(engine::FILE, wrong);
+        disk.overwrite(engine::FILE, &wrong);
         assert!(judge(&disk, &whole, "other bytes").await);
     }
     let disk = sound.power_on(Loss::Nothing);
@@ -95,7 +95,7 @@ async fn other_bytes_an_empty_file_and_an_older_copy_are_refused() {
     store.commit(Change::new().forget_node("n-1.site")).await.unwrap();
     store.commit(Change::new().forget_node("n-2.site")).await.unwrap();
     drop(store);
-    disk.overwrite(engine::FILE, bytes);
+    disk.overwrite(engine::FILE, &bytes);
     let error = EmbeddedStore::on_disk(disk).err().unwrap();
     assert!(matches!(error, StoreError::Lost { lost: 2, .. }), "{error}");
 }

@@ -41,7 +41,7 @@ fn spoiled_page(bytes: &[u8], wid: &str) -> usize {
     let key = change::journal(wid).number(50);
     let rest = |bytes: Vec<u8>| {
         let disk = MemoryDisk::new();
-        disk.overwrite(engine::FILE, bytes);
+        disk.overwrite(engine::FILE, &bytes);
         salvage::salvage(&*disk.open(engine::FILE).unwrap()).unwrap()
     };
     let holds = |at: &usize| {
@@ -68,7 +68,7 @@ async fn the_salvage_of_a_sound_state_is_all_of_it() {
     assert!(found == findings && salvaged.nodes().await.unwrap().len() == 20);
     drop(salvaged);
     let disk = MemoryDisk::new();
-    disk.overwrite(engine::FILE, bytes.clone());
+    disk.overwrite(engine::FILE, &bytes);
     let rest = salvage::salvage(&*disk.open(engine::FILE).unwrap()).unwrap();
     assert!(rest.holes.is_empty() && rest.stale == 0, "{:?}", rest.holes);
     let session =

@@ -90,7 +90,7 @@ fn loaders(device: &str) -> Vec<Case> {
 fn tickets(device: &str, disk: &DiskId) -> Vec<Case> {
     let ticketed = |id: &str, disk: &DiskId| Errand::Ticketed {
         ticket: DiskTicket { id: id.into(), device: device.into(), disk: disk.clone() },
-        errand: Box::new(swap(device)),
+        errand: swap(device).into(),
     };
     vec![
         ("a ticket for another disk", ticketed("t1", &DiskId::told("serial none")), Nothing),

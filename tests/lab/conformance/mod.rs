@@ -121,7 +121,7 @@ impl Simulated {
             None => Input::Bytes(files.bytes(given).into()),
         };
         let command = platform::Command {
-            errand: errand.clone(),
+            errand: errand.clone().into(),
             input,
             deadline: Duration::from_secs(600),
             output_limit: 1 << 20,

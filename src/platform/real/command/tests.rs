@@ -9,7 +9,12 @@ use std::{fs, time::Duration};
 const LONG: Duration = Duration::from_secs(120);
 
 fn command(text: &str) -> Command {
-    Command { errand: text.into(), input: Input::Empty, deadline: LONG, output_limit: 1 << 20 }
+    Command {
+        errand: crate::platform::Errand::from(text).into(),
+        input: Input::Empty,
+        deadline: LONG,
+        output_limit: 1 << 20,
+    }
 }
 
 /// A shell by ssh itself: `-4` is an option that our own sessions do not know.

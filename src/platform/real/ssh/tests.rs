@@ -16,7 +16,12 @@ const SHORT: Duration = Duration::from_millis(700);
 const LIMIT: usize = 64 << 20;
 
 fn command(text: &str) -> Command {
-    Command { errand: text.into(), input: Input::Empty, deadline: LONG, output_limit: LIMIT }
+    Command {
+        errand: crate::platform::Errand::from(text).into(),
+        input: Input::Empty,
+        deadline: LONG,
+        output_limit: LIMIT,
+    }
 }
 
 async fn ok(shell: &Ssh, text: &str) -> Output {

@@ -2,7 +2,7 @@
 
 use crate::{
     nodes::Node,
-    platform::{Command, Input, Output, Shell, errand::quote},
+    platform::{Command, Errand, Input, Output, Shell, errand::quote},
 };
 use relay::{message::Ticket, start};
 use sha2::{Digest, Sha256};
@@ -141,7 +141,7 @@ impl Launcher<'_> {
             folders.join(" "),
         );
         let (deadline, output_limit) = (self.deadline, OUTPUT);
-        let command = Command { errand: text.into(), input, deadline, output_limit };
+        let command = Command { errand: Errand::from(text).into(), input, deadline, output_limit };
         self.shell.run(node, &command).await.map_err(|error| error.to_string())
     }
 }

@@ -46,8 +46,9 @@ async fn use_ticket(
     deadline: Duration,
 ) -> Result<(), TransferError> {
     let Errand::Ticketed { ticket, .. } = &one.errand else { return Ok(()) };
-    let errand = Errand::Ticketed { ticket: ticket.clone(), errand: Box::new(Errand::Sync) };
-    let command = Command { errand, input: Input::Empty, deadline, output_limit: OUTPUT };
+    let errand = Errand::Ticketed { ticket: ticket.clone(), errand: Errand::Sync.into() };
+    let command =
+        Command { errand: errand.into(), input: Input::Empty, deadline, output_limit: OUTPUT };
     let output = shell.run(&one.node, &command).await;
     let output = output.map_err(|error| TransferError::Start(error.to_string()))?;
     if output.status == 0 {

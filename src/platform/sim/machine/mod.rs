@@ -150,7 +150,7 @@ pub(super) enum Work {
     /// Jumps into the kernel of the deployment system.
     KexecDeployment { boot: u64, params: String },
     /// An errand that is done at that moment.
-    Errand { boot: u64, errand: Box<Errand>, image: Option<Arc<Image>> },
+    Errand { boot: u64, errand: Arc<Errand>, image: Option<Arc<Image>> },
 }
 
 /// What came of an errand.

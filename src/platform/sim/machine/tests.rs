@@ -255,7 +255,7 @@ fn an_answer_nobody_waits_for_is_not_kept_and_the_errand_is_done() {
     let mut bench = Bench::new(Firmware::Bios);
     bench.deployment();
     let boot = bench.machine.boot().unwrap();
-    let work = |errand| Work::Errand { boot, errand: Box::new(errand), image: None };
+    let work = |errand| Work::Errand { boot, errand: Arc::new(errand), image: None };
     let id = bench.machine.later(bench.now + LONG, work(errands().remove(0)));
     bench.machine.abandon(id);
     bench.pass(LONG);

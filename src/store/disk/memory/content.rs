@@ -1,11 +1,11 @@
 //! The bytes of a file on a disk in memory, and what a power cut leaves of them.
 
-use super::{GRAIN, Loss};
+use super::{GRAIN, Loss, pages::Pages};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     /// What reads see.
-    pub(super) now: Vec<u8>,
+    pub(super) now: Pages,
     /// What was asked for since the last sync.
     pending: Vec<Pending>,
     /// What takes all of that back, the last step first: a power cut leaves in any case what
@@ -21,19 +21,17 @@ pub(super) enum Pending {
 
 impl Content {
     /// All of it synced.
-    pub(super) fn of(now: Vec<u8>) -> Self {
+    pub(super) fn of(now: Pages) -> Self {
         Self { now, ..Self::default() }
     }
 
     pub(super) fn apply(&mut self, pending: Pending) {
         match &pending {
             Pending::Write(at, data) => {
-                let old = self.now.get(*at..at.saturating_add(data.len())).unwrap_or_default();
-                self.undo.push(Pending::Write(*at, old.to_vec()));
+                self.undo.push(Pending::Write(*at, self.now.get(*at, data.len())));
             }
             Pending::Length(len) => {
-                let tail = self.now.get(*len..).unwrap_or_default();
-                self.undo.push(Pending::Write(*len, tail.to_vec()));
+                self.undo.push(Pending::Write(*len, self.now.get(*len, usize::MAX)));
                 self.undo.push(Pending::Length(self.now.len()));
             }
         }
@@ -46,7 +44,7 @@ impl Content {
         self.undo = Vec::new();
     }
 
-    fn durable(&self) -> Vec<u8> {
+    fn durable(&self) -> Pages {
         let mut bytes = self.now.clone();
         for step in self.undo.iter().rev() {
             step.apply(&mut bytes);
@@ -62,7 +60,7 @@ impl Content {
         self.pending = Vec::new();
     }
 
-    pub(super) fn after_a_cut(&self, loss: Loss, chance: &mut Chance) -> Vec<u8> {
+    pub(super) fn after_a_cut(&self, loss: Loss, chance: &mut Chance) -> Pages {
         match loss {
             Loss::All => self.durable(),
             Loss::Nothing => self.now.clone(),
@@ -96,19 +94,10 @@ impl Pending {
     }
 
     /// A write past the end is lost: nothing says that those bytes belong to the file.
-    pub(super) fn apply(&self, bytes: &mut Vec<u8>) {
+    pub(super) fn apply(&self, bytes: &mut Pages) {
         match self {
-            Self::Length(len) => {
-                // To the byte: whoever measures memory measures this disk as well.
-                bytes.reserve_exact(len.saturating_sub(bytes.len()));
-                bytes.resize(*len, 0);
-            }
-            Self::Write(at, data) => {
-                if let Some(place) = bytes.get_mut(*at..) {
-                    let len = place.len().min(data.len());
-                    place[..len].copy_from_slice(&data[..len]);
-                }
-            }
+            Self::Length(len) => bytes.set_len(*len),
+            Self::Write(at, data) => bytes.write(*at, data),
         }
     }
 }

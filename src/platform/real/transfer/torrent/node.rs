@@ -90,18 +90,18 @@ impl<'a> Peer<'a> {
     pub(super) async fn unpack(&self, until: Instant) -> Result<(), TransferError> {
         let from_file = |errand: &Errand| Errand::FromFile {
             path: self.file.clone(),
-            errand: Box::new(errand.clone()),
+            errand: errand.clone().into(),
         };
         let errand = match &self.receiver.errand {
             // It is there.
             Errand::Store { .. } => return Ok(()),
             Errand::Ticketed { ticket, errand } => {
-                Errand::Ticketed { ticket: ticket.clone(), errand: Box::new(from_file(errand)) }
+                Errand::Ticketed { ticket: ticket.clone(), errand: from_file(errand).into() }
             }
             other => from_file(other),
         };
         let (input, deadline) = (Input::Empty, left(until));
-        let command = Command { errand, input, deadline, output_limit: OUTPUT };
+        let command = Command { errand: errand.into(), input, deadline, output_limit: OUTPUT };
         let output = self.shell.run(&self.receiver.node, &command).await;
         let output = output.map_err(|error| TransferError::Stream(error.to_string()))?;
         if output.status == 0 {
@@ -142,7 +142,8 @@ impl<'a> Peer<'a> {
             "program={PROGRAM} folder={folder} file={file} torrent={torrent}\nset -- {}{script}",
             OPTIONS.join(" ")
         );
-        let command = Command { errand: text.into(), input, deadline, output_limit: OUTPUT };
+        let command =
+            Command { errand: Errand::from(text).into(), input, deadline, output_limit: OUTPUT };
         let output = self.shell.run(&self.receiver.node, &command).await;
         output.map_err(|error| TransferError::Start(error.to_string()))
     }
