@@ -2,7 +2,7 @@
 //! one node, which is the limit, and beside udpcast where it is installed.
 //!
 //! Run by `scripts/bench broadcast`, as root: the network is made of namespaces. Prints a table;
-//! nothing is asserted. Rounds are taken in turns. `--json FILE` writes the goals, `--svg FILE` a
+//! nothing is asserted. Rounds are taken in turns. `--json FILE` writes the goals, `--chart FILE` a
 //! chart; `--case NUMBER` takes one case only, `--rounds NUMBER` more or fewer rounds.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that fails says where")]
@@ -112,7 +112,7 @@ fn main() {
         let goals = serde_json::json!({ "goals": goals::goals(&all) });
         fs::write(path, serde_json::to_vec_pretty(&goals).unwrap()).unwrap();
     }
-    if let Some(path) = value("--svg") {
+    if let Some(path) = value("--chart") {
         fs::write(path, goals::chart(&all)).unwrap();
     }
 }
