@@ -84,7 +84,9 @@ pub(crate) fn deploy(
         notes.push("A specific presinstall will be used with this environment".into());
         ways::by_preinstall(&mut positions);
     }
-    if request.disable_kexec || environment.os != OsKind::Linux || !facts.mountable {
+    // Of a whole disk nothing is mounted that could be jumped into.
+    let boots_by_firmware = environment.os != OsKind::Linux || !facts.mountable || facts.whole_disk;
+    if request.disable_kexec || boots_by_firmware {
         ways::without_kexec(&mut positions, request.disable_kexec, times.reboot()?);
     }
     facts::possible(cluster, &positions)?;

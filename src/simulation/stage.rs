@@ -211,13 +211,15 @@ fn tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
-fn image() -> Image {
+/// What is deployed.
+pub(super) fn image() -> Image {
     let files = ["/vmlinuz", "/initrd.img"].map(str::to_owned);
     Image {
         digest: DIGEST.to_owned(),
         mib: 700,
         unpacked_mib: 2100,
         files: Some(BTreeSet::from(files)),
+        disk: None,
     }
 }
 

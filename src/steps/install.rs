@@ -57,7 +57,7 @@ async fn writing(
         return no_target(nodes);
     }
     each(nodes, cx, |id| async move {
-        if cx.attempt() > 0 || cx.macro_attempt() > 0 {
+        if cx.attempt() > 0 || cx.macro_attempt() > 0 || cx.recovering() {
             again::tidy(run, id).await?;
         }
         for (index, (archive, file)) in archives.iter().zip(files).enumerate() {

@@ -3,16 +3,15 @@
 use super::{
     Run,
     disk::no_target,
-    gather::each,
-    power::leave,
-    remote,
+    gather::{Gather, each},
+    power, remote,
     variables::{self, variables},
 };
 use crate::{
     environments::OsKind,
     platform::{Errand, Input, rounded},
 };
-use automata::{Context, NodeSet, Outcome, Reason};
+use automata::{Context, Failures, NodeSet, Outcome, Reason};
 use std::{path::Path, time::Duration};
 
 /// Bound of the site's command on the server before.
@@ -69,15 +68,24 @@ pub(super) async fn installed(run: &Run, nodes: &NodeSet, cx: &Context) -> Outco
 }
 
 async fn jump(run: &Run, nodes: &NodeSet, cx: &Context, errand: &Errand) -> Outcome {
+    let mut gather = Gather::new(cx);
     // After a restart the nodes may have jumped already: each is looked at first.
-    if !cx.recovering()
-        && let Err(why) = before(run).await
-    {
-        return Outcome::ko(nodes, why);
+    let look = |id| async move {
+        if power::has_left(run, cx, id).await { Ok(()) } else { Err("it stays".into()) }
+    };
+    let stay: NodeSet = gather.each(nodes, look).await.into_keys().collect();
+    if stay.is_empty() {
+        return gather.outcome(Failures::new());
+    }
+    // Whether it had ended before the restart is not known.
+    if let Err(why) = before(run).await {
+        return gather.outcome(stay.iter().map(|id| (id, why.clone())).collect());
     }
     let script = run.settings.kexec.script.clone().map_or(Input::Empty, Input::File);
     let script = &script;
-    each(nodes, cx, |id| leave(run, cx, id, errand.clone(), script.clone())).await
+    let order = |id| power::send_off(run, cx, id, errand.clone(), script.clone());
+    let failed = gather.each(&stay, order).await;
+    gather.outcome(failed)
 }
 
 /// The site's own command on the server.

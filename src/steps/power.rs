@@ -95,20 +95,28 @@ where
 
 /// Asks the deployment system to reboot at once.
 pub(super) async fn reboot_from_deploy_env(run: &Run, nodes: &NodeSet, cx: &Context) -> Outcome {
-    each(nodes, cx, |id| leave(run, cx, id, Errand::Reboot, Input::Empty)).await
+    each(nodes, cx, |id| async move {
+        if has_left(run, cx, id).await {
+            return Ok(());
+        }
+        send_off(run, cx, id, Errand::Reboot, Input::Empty).await
+    })
+    .await
+}
+
+/// Whether a node has obeyed an order that this attempt gave it before a restart.
+pub(super) async fn has_left(run: &Run, cx: &Context, id: NodeId) -> bool {
+    cx.recovering() && matches!(recover::boot_order(run, cx, id).await, Before::Obeyed)
 }
 
 /// Gives the running system of a node a last command, after which it boots.
-pub(super) async fn leave(
+pub(super) async fn send_off(
     run: &Run,
     cx: &Context,
     id: NodeId,
     errand: Errand,
     input: Input,
 ) -> Result<(), Reason> {
-    if cx.recovering() && matches!(recover::boot_order(run, cx, id).await, Before::Obeyed) {
-        return Ok(());
-    }
     let (answered, boot_id) = running_system(run, id).await;
     note_boot(run, cx, id, Known { answered, boot_id, was_off: false }).await?;
     let turn = run.windows.turns.take(run.node(id)).await.map_err(|why| why.to_string())?;

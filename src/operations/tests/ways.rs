@@ -1,7 +1,11 @@
 //! Every way through a macro-step, on machines that boot what they are told.
 
 use super::*;
-use crate::platform::sim::Hardware;
+use crate::{
+    nodes::Firmware,
+    platform::sim::{Hardware, Image, Layout, Slice},
+};
+use config::model::Method;
 
 /// Machines whose own systems let the service in.
 fn open_machines(seed: u64) -> Scenario {
@@ -193,6 +197,76 @@ async fn fsarchiver_images_of_one_partition_and_of_several() {
     let layout = bed.stage.world.layout(NODES[0]);
     let images = layout.iter().filter(|line| line.ends_with(" image")).count();
     assert_eq!(images, 2, "{layout:?}");
+}
+
+/// A small partition that is booted, and the system beside it, as Windows has it.
+fn whole_disk(digest: &str) -> Image {
+    let slice = |mib, boots| Slice { mib, efi: boots, loader: boots };
+    let disk = Layout {
+        partitions: [(1, slice(500, true)), (2, slice(4000, false))].into_iter().collect(),
+        boot_sector: false,
+        system: 2,
+        starts: "/Windows/System32/winload.exe".into(),
+    };
+    let (digest, files) = (digest.to_owned(), Some([disk.starts.clone()].into_iter().collect()));
+    Image { digest, mib: 1, unpacked_mib: 5000, files, disk: Some(disk) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_of_a_whole_disk_boots_from_the_partition_that_is_named_and_from_no_other() {
+    for method in [Method::PxeLinux, Method::Ipxe] {
+        let scenario = Scenario { method: Some(method), ..Scenario::new(12, 3) };
+        let bed = Bed::new(&scenario).await;
+        let image = json!({"file": bed.image(), "kind": "dd", "compression": "gzip"});
+        let changes = json!({"image": image, "os": "other", "filesystem": "ntfs", "boot": {}});
+        let wanted = |partition: u32| {
+            json!({"environment": bed.environment(changes.clone()), "block_device": "/dev/sda",
+                "boot_partition": partition, "ssh_authorized_keys": bed.image(), "verbose_level": 5})
+        };
+        // One of which nothing is known has a loader everywhere.
+        deployed(&bed, wanted(1), &["send_environment", "sync", "reboot_from_deploy_env"]).await;
+        let cache = bed.dir.path().join("cache");
+        bed.stage.world.describe(&cache, whole_disk(&cache.to_string_lossy()));
+        let wid = bed.deploy(wanted(1)).await;
+        assert_eq!(bed.ended(&wid).await.0, NODES, "{}", bed.log(&wid));
+        let log = bed.log(&wid);
+        for step in
+            ["create_partition_table", "format_deploy_part", "install_bootloader", "send_key"]
+        {
+            assert!(
+                log.contains(&format!("-{step}\n")) && log.contains("Bypassing"),
+                "{step}: {log}"
+            );
+        }
+        for node in NODES {
+            assert!(bed.runs_the_image(node));
+            let layout = bed.stage.world.layout(node);
+            assert_eq!(layout, ["1 efi 500 blank", "2 data 4000 image"]);
+        }
+        // The partition with the system has no loader. A UEFI node has its own mind.
+        let uefi =
+            bed.stage.site.inventory.all().iter().filter(|node| node.firmware == Firmware::Uefi);
+        let uefi: Vec<_> = uefi.map(|node| node.name.clone()).collect();
+        let wid = bed.deploy(wanted(2)).await;
+        let (ok, ko) = bed.ended(&wid).await;
+        assert_eq!((&ok, ok.len() + ko.len()), (&uefi, 3), "{method:?}: {}", bed.log(&wid));
+        let why = bed.state(&wid)[NODES[0]].error.clone().unwrap();
+        assert!(why.contains("Unreachable after the reboot"), "{why}");
+        let said = bed.stage.world.console(NODES[0]).join("\n");
+        assert!(said.contains("Boot sector signature not found"), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_disk_has_nothing_to_jump_into() {
+    let scenario = Scenario::new(13, 3);
+    let bed = Bed::new(&scenario).await;
+    let image = json!({"file": bed.image(), "kind": "dd", "compression": "gzip"});
+    let mut wanted = steps("Untrusted", "Chain", "Kexec");
+    wanted["environment"] = bed.environment(json!({"image": image}));
+    (wanted["block_device"], wanted["boot_partition"]) = ("/dev/sda".into(), 1.into());
+    deployed(&bed, wanted, &["reboot_from_deploy_env"]).await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! The disk of a simulated machine.
 
+use super::whole::Layout;
 use crate::platform::DiskId;
 use litemap::LiteMap;
 use std::{collections::BTreeSet, sync::Arc};
@@ -15,9 +16,16 @@ pub struct Image {
     pub unpacked_mib: u64,
     /// Paths of the files in it that matter; with none given every path is taken to exist.
     pub files: Option<BTreeSet<String>>,
+    /// What it brings to a disk, where it is one of a whole disk.
+    pub disk: Option<Layout>,
 }
 
 impl Image {
+    /// A file of which little is known; archives of systems shrink to a third or so.
+    pub(super) fn unknown(digest: String, mib: u64) -> Self {
+        Self { digest, mib, unpacked_mib: mib * 3, files: None, disk: None }
+    }
+
     fn has(&self, path: &str) -> bool {
         let plain = |path: &str| path.trim_start_matches('/').to_owned();
         let path = plain(path);
@@ -172,6 +180,22 @@ impl Disk {
         if let Some(partition) = self.partitions.get_mut(&number) {
             partition.content = Content::Filesystem(filesystem);
             partition.loader = None;
+        }
+    }
+
+    /// What was on a partition is nothing that anybody knows any more.
+    pub(super) fn wipe(&mut self, number: u32) {
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            (partition.content, partition.loader) = (Content::Blank, None);
+        }
+    }
+
+    /// Two have written to it at once: there is no file in what it holds.
+    pub(super) fn garble(&mut self) {
+        let image = Image { files: Some(BTreeSet::new()), ..Image::unknown("garbled".into(), 0) };
+        let image = Arc::new(image);
+        for tree in self.filesystems().filter_map(|filesystem| filesystem.tree.as_mut()) {
+            tree.image = Arc::clone(&image);
         }
     }
 

@@ -14,7 +14,7 @@
 //! | `world` | the machines, their clock, their luck |
 //! | `machine` | one machine: a state machine without a clock |
 //! | `loader` | boot loaders, which read the real profiles |
-//! | `disk`, `net` | what a machine boots from |
+//! | `disk`, `whole`, `net` | what a machine boots from |
 //! | `power`, `shell`, `transfer`, `sight`, `console` | the ports |
 //! | `faults`, `settings`, `dice` | what goes wrong, how long things take, chance |
 //! | `audit` | what was done to each node, and what must never happen |
@@ -32,6 +32,7 @@ mod settings;
 mod shell;
 mod sight;
 mod transfer;
+mod whole;
 mod world;
 
 pub use audit::{Audit, Bounds, Deeds};
@@ -39,4 +40,5 @@ pub use dice::{Dice, Span};
 pub use disk::Image;
 pub use faults::{BadFaults, Fault, FaultKind, Faults};
 pub use settings::Hardware;
+pub use whole::{Layout, Slice};
 pub use world::{Kind, World};

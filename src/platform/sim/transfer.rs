@@ -3,18 +3,21 @@
 //! A block that a machine has goes on to the next one at once, so a machine has the whole
 //! file when the slowest on the way to it had the time to pass it on. One that dies or
 //! stalls is left out by those behind it, which costs them the time until that is noticed.
+//!
+//! A command of the site's does the same, but is not ours: the machines use their tickets up
+//! before it, and what it began on them goes on where nobody waits for it any more.
 
 use super::{
     World,
     disk::Image,
     faults::FaultKind,
-    machine::{Answer, Moment},
+    machine::{Answer, Moment, Work},
     power::stranger,
     world::Touch,
 };
 use crate::{
     nodes::Node,
-    platform::{Progress, Receiver, Transfer, TransferError, TransferJob},
+    platform::{Carrier, Errand, Progress, Receiver, Transfer, TransferError, TransferJob},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -59,6 +62,9 @@ enum Happening {
 /// What happens, in order; the index keeps what happens at one moment apart.
 type Timetable = BTreeMap<(Moment, usize, u32), Happening>;
 
+/// What came of it, by node.
+type Results = BTreeMap<String, Result<(), TransferError>>;
+
 impl SimTransfer {
     pub(super) fn new(world: &Arc<World>) -> Self {
         Self { world: Arc::clone(world) }
@@ -99,17 +105,71 @@ impl SimTransfer {
         boot: u64,
         image: &Arc<Image>,
     ) -> Result<(), TransferError> {
-        let gone = || TransferError::Stream(format!("the relay of {} is gone", node.name));
         let answer = self.world.touch(&node.name, |touch| {
             let same = touch.machine.boot() == Some(boot);
             same.then(|| touch.machine.errand(touch.now, errand, Some(Arc::clone(image))))
         });
         match answer.flatten() {
-            None | Some(Answer::Gone) => Err(gone()),
+            None | Some(Answer::Gone) => {
+                Err(TransferError::Stream(format!("the relay of {} is gone", node.name)))
+            }
             Some(Answer::Ended { status: 0, .. }) => Ok(()),
             Some(Answer::Ended { status, stderr, .. }) => {
                 Err(TransferError::Command { command: errand.bare().text(), status, stderr })
             }
+        }
+    }
+
+    /// The machines use their tickets up, and then do without: those that refuse are left out.
+    fn redeem(&self, job: &TransferJob) -> (TransferJob, Results) {
+        let (mut results, mut receivers) = (Results::new(), Vec::new());
+        for Receiver { node, errand, resumes } in &job.receivers {
+            let used = match errand {
+                Errand::Ticketed { ticket, .. } => {
+                    let (ticket, errand) = (ticket.clone(), Errand::Sync.into());
+                    let errand = Errand::Ticketed { ticket, errand };
+                    let receiver = Receiver { node: Arc::clone(node), errand, resumes: *resumes };
+                    let boot = self.world.touch(&node.name, |touch| touch.machine.boot());
+                    // Its own look at where it goes comes later; a ticket needs no file.
+                    let nothing = Arc::new(Image::unknown(String::new(), 0));
+                    self.receive(&receiver, boot.flatten().unwrap_or_default(), &nothing)
+                }
+                _ => Ok(()),
+            };
+            match used {
+                Ok(()) => receivers.push(Receiver {
+                    node: Arc::clone(node),
+                    errand: errand.bare().clone(),
+                    resumes: *resumes,
+                }),
+                Err(error) => drop(results.insert(node.name.clone(), Err(error))),
+            }
+        }
+        (TransferJob { receivers, ..job.clone() }, results)
+    }
+}
+
+/// What is still to happen in a broadcast. What a command of the site's began happens in any case.
+struct Course<'a> {
+    world: &'a World,
+    job: &'a TransferJob,
+    image: &'a Arc<Image>,
+    table: Timetable,
+}
+
+impl Drop for Course<'_> {
+    fn drop(&mut self) {
+        if !matches!(self.job.by, Carrier::Site(_)) {
+            return;
+        }
+        for ((at, index, _), happening) in std::mem::take(&mut self.table) {
+            let Happening::Receive { boot } = happening else { continue };
+            let Receiver { node, errand, .. } = &self.job.receivers[index];
+            let (errand, image) = (Arc::new(errand.clone()), Arc::clone(self.image));
+            self.world.touch(&node.name, |touch| {
+                let after = touch.machine.tickets();
+                touch.machine.later(at, Work::Orphan { boot, errand, image, after });
+            });
         }
     }
 }
@@ -175,12 +235,18 @@ impl Transfer for SimTransfer {
         &self,
         job: &TransferJob,
         progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> BTreeMap<String, Result<(), TransferError>> {
+    ) -> Results {
         let image = self.world.image(&job.file).await;
         let (total, deadline) = (image.mib << 20, tokio::time::Instant::now() + job.deadline);
-        let mut results = BTreeMap::new();
-        for ((at, index, _), happening) in self.timetable(job, &image) {
+        let (job, mut results) = match &job.by {
+            Carrier::Site(_) => self.redeem(job),
+            Carrier::Relay | Carrier::Torrent(_) => (job.clone(), Results::new()),
+        };
+        let table = self.timetable(&job, &image);
+        let mut course = Course { world: &self.world, job: &job, image: &image, table };
+        while let Some((at, index, part)) = course.table.first_key_value().map(|(key, _)| *key) {
             let late = tokio::time::timeout_at(deadline, self.world.sleep_until(at)).await.is_err();
+            let Some(happening) = course.table.remove(&(at, index, part)) else { break };
             let receiver = &job.receivers[index];
             let end = match happening {
                 _ if late => Err(TransferError::Deadline(job.deadline)),
@@ -194,6 +260,7 @@ impl Transfer for SimTransfer {
             };
             results.insert(receiver.node.name.clone(), end);
         }
+        drop(course);
         results
     }
 }

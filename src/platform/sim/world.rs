@@ -204,7 +204,7 @@ impl World {
         inner.hub = None;
     }
 
-    /// Says what the file at `path` on the server holds. Of one that nobody described only
+    /// Says what the file at `path` on the server holds, or each file below it. Of one that nobody described only
     /// its size is known; every file that is looked for is then taken to be in it.
     pub fn describe(&self, path: impl Into<PathBuf>, image: Image) {
         self.inner().images.insert(path.into(), Arc::new(image));
@@ -319,7 +319,10 @@ impl World {
 
     /// What the file at `path` holds.
     pub(super) async fn image(&self, path: &Path) -> Arc<Image> {
-        let known = self.inner().images.get(path).cloned();
+        let known = {
+            let images = &self.inner().images;
+            path.ancestors().find_map(|path| images.get(path).cloned())
+        };
         match known {
             Some(image) => image,
             None => Arc::new(unknown(path).await),
@@ -360,6 +363,5 @@ impl Inner {
 async fn unknown(path: &Path) -> Image {
     let bytes = tokio::fs::metadata(path).await.map_or(0, |file| file.len());
     let mib = bytes.div_ceil(1 << 20);
-    // Archives of systems shrink to a third or so.
-    Image { digest: path.display().to_string(), mib, unpacked_mib: mib * 3, files: None }
+    Image::unknown(path.display().to_string(), mib)
 }

@@ -1,12 +1,16 @@
 //! What must hold wherever a service was stopped.
 
 use super::{
-    ports::{Deed, PATIENT, Sick, Sort},
-    rig::{Case, Is, Story},
+    case::Case,
+    ports::{DONE, Deed, PATIENT, SERVER, Sick, Sort},
+    story::{Is, Story},
 };
-use crate::{simulation::stage::DIGEST, store::NodeState, types::Kind};
+use crate::{store::NodeState, types::Kind};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What the order is called that lets a node jump into another kernel.
+const KEXEC: &str = "Kexec";
 
 const NODES: [&str; 3] = ["node-1.sim", "node-2.sim", "node-3.sim"];
 
@@ -17,6 +21,7 @@ pub(super) fn broken(case: &Case, story: &Story, clean: &Story) -> Vec<String> {
     broken.extend(orders(case, story, clean));
     broken.extend(writes(story, clean));
     broken.extend(unseen(story));
+    broken.extend(unprepared(case, story));
     broken.extend(messages(story));
     broken
 }
@@ -28,7 +33,7 @@ fn outcome(case: &Case, story: &Story) -> Vec<String> {
     let well = |node: &&str| case.sick.is_none() || *node != PATIENT;
     let expected: Vec<_> = NODES.into_iter().filter(well).collect();
     if *ok != expected || ok.len() + ko.len() != NODES.len() || story.poll.error {
-        broken.push(format!("ended with {:?}", story.poll));
+        broken.push(format!("ended with {:?}: {:?}", story.poll, story.reasons));
     }
     broken.extend(left(case, story));
     broken
@@ -38,7 +43,9 @@ fn outcome(case: &Case, story: &Story) -> Vec<String> {
 fn left(case: &Case, story: &Story) -> Vec<String> {
     let mut broken = Vec::new();
     for (node, (runs, stays, told)) in &story.ends {
-        if case.kind() == Kind::Deploy && story.ok.contains(node) && runs.as_deref() != Some(DIGEST)
+        if case.kind() == Kind::Deploy
+            && story.ok.contains(node)
+            && runs.as_deref() != Some(case.setting.runs)
         {
             broken.push(format!("{node} is ok and runs {runs:?}"));
         }
@@ -86,6 +93,8 @@ fn orders(case: &Case, story: &Story, clean: &Story) -> Vec<String> {
         // A machine that is found as it should be needs no order.
         let fewer = given < right && case.kind() == Kind::Power;
         let again = match (case.kind(), story.long) {
+            // Whoever jumps needs no boot server.
+            _ if key.1 == KEXEC => 0,
             (Kind::Deploy, false) => story.stops,
             (_, false) => 0,
             (_, true) => 2 * story.stops,
@@ -131,13 +140,26 @@ fn unseen(story: &Story) -> Vec<String> {
     broken
 }
 
+/// Where the site has a command that comes before each jump from kernel to kernel, it has ended then.
+fn unprepared(case: &Case, story: &Story) -> Vec<String> {
+    let mut ready = !case.setting.prepares;
+    let mut broken = Vec::new();
+    for deed in &story.deeds {
+        ready |= (deed.node.as_str(), deed.what.as_str()) == (SERVER, DONE);
+        if deed.what == KEXEC && !ready {
+            broken.push(format!("{} jumped before all was prepared for it", deed.node));
+        }
+    }
+    broken
+}
+
 /// What must hold when the disk of the service fails: each node comes to an end, nobody is
 /// told that all is well where it is not, and the reason names the state.
 pub(super) fn failing(case: &Case, story: &Story, clean: &Story) -> Vec<String> {
     let mut broken = story.wrong.clone();
     let Story { ok, ko, .. } = story;
     if ok.len() + ko.len() != NODES.len() {
-        broken.push(format!("ended with {:?}", story.poll));
+        broken.push(format!("ended with {:?}: {:?}", story.poll, story.reasons));
     }
     let named = |text: &str| text.contains("state");
     let why = story.error.iter().chain(&story.refused).map(ToString::to_string);
@@ -164,7 +186,7 @@ pub(super) fn failing(case: &Case, story: &Story, clean: &Story) -> Vec<String> 
 pub(super) fn undone(case: &Case, story: &Story, _: &Story) -> Vec<String> {
     let mut broken = story.wrong.clone();
     if story.ok.len() + story.ko.len() != NODES.len() {
-        broken.push(format!("ended with {:?}", story.poll));
+        broken.push(format!("ended with {:?}: {:?}", story.poll, story.reasons));
     }
     broken.extend(left(case, story));
     broken.extend(messages(story));
@@ -232,7 +254,9 @@ fn is_intended(before: &[Value], node: &str) -> bool {
 fn is_profile_noted(before: &[Value], deed: &Deed) -> bool {
     let notes = before.iter().rev().map(|record| &record["note"]["note"]["profile"]);
     let deploy = deed.what == "deploy";
-    notes.filter(|note| note.is_object()).any(|note| note["deploy"] == deploy)
+    // The system of a file server comes from the network as well.
+    let network = |note: &Value| note["deploy"] == true || note["boots"] == "nfsroot";
+    notes.filter(|note| note.is_object()).any(|note| network(note) == deploy)
 }
 
 /// Whether the patient failed where it should.
@@ -241,6 +265,7 @@ pub(super) fn fails_in(sick: Sick, story: &Story) -> bool {
         Sick::Preparation => "SetDeploymentEnv",
         Sick::Broadcast => "BroadcastEnv",
         Sick::Boot => "BootNewEnv",
+        Sick::Orders => "",
     };
     story.lines.iter().any(|line| line.contains(words) && line.contains("failed for"))
 }

@@ -6,17 +6,18 @@ use crate::{
     nodes::Node,
     platform::{
         BootChoice, BootProfiles, Command, Errand, Level, Output, Ports, Power, PowerAction,
-        PowerError, PowerState, Presence, ProfileError, Progress, Reach, Receiver, Shell,
-        ShellError, Sighting, Transfer, TransferError, TransferJob, Variables,
+        PowerError, PowerState, Presence, ProfileError, Progress, Reach, Receiver, ServerOutput,
+        ServerShell, Shell, ShellError, Sighting, Transfer, TransferError, TransferJob, Variables,
     },
 };
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::sleep};
 
 /// What kind of deed it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,16 @@ pub(super) enum Sick {
     Broadcast,
     /// `BootNewEnv`.
     Boot,
+    /// A reboot or a power operation.
+    Orders,
 }
+
+/// Where commands of the site run, in place of a node, and what is noted of one when it is over.
+pub(super) const SERVER: &str = "the server";
+pub(super) const DONE: &str = "prepared";
+
+/// How long such a command takes.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// The node that is sick.
 pub(super) const PATIENT: &str = "node-2.sim";
@@ -103,7 +113,7 @@ pub(super) fn cut(
         transfer: all.clone(),
         presence: all.clone(),
         console: Arc::clone(&all.inner.console),
-        server: Arc::clone(&all.inner.server),
+        server: all.clone(),
         profiles: all,
     }
 }
@@ -194,7 +204,12 @@ impl Power for CutPorts {
         deadline: Duration,
     ) -> Result<(), PowerError> {
         let what = format!("{level} {action}");
-        if self.tape.fails(&node.name, |sick, imaged| sick == Sick::Boot && imaged) {
+        let fails = |sick, imaged| match sick {
+            Sick::Boot => imaged,
+            Sick::Orders => true,
+            Sick::Preparation | Sick::Broadcast => false,
+        };
+        if self.tape.fails(&node.name, fails) {
             let refused = async { Err(PowerError::Refused("this BMC is sick".into())) };
             return self.command(&[], (Sort::Look, what), refused).await;
         }
@@ -209,7 +224,7 @@ impl Shell for CutPorts {
         let errand = &command.errand;
         let fails = self.tape.fails(&node.name, |sick, imaged| match sick {
             Sick::Preparation => matches!(errand.bare(), Errand::Partition(_)),
-            Sick::Broadcast => false,
+            Sick::Broadcast | Sick::Orders => false,
             Sick::Boot => imaged && sorted(errand) == Sort::Order,
         });
         if fails {
@@ -252,6 +267,16 @@ impl Transfer for CutPorts {
 
     async fn under_way(&self, node: &Node, name: &str, limit: Duration) -> bool {
         self.knife.alive(self.inner.transfer.under_way(node, name, limit)).await
+    }
+}
+
+/// The machine of the service is not simulated: its commands do nothing, in a moment.
+#[async_trait::async_trait]
+impl ServerShell for CutPorts {
+    async fn run(&self, _: &str, _: Duration) -> io::Result<Option<ServerOutput>> {
+        self.command(&[], (Sort::Look, String::new()), sleep(MOMENT)).await;
+        self.note(SERVER, Sort::Look, DONE.to_owned());
+        Ok(Some(ServerOutput::default()))
     }
 }
 

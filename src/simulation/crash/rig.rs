@@ -2,28 +2,23 @@
 //! make of it.
 
 use super::{
+    case::{ANNA, Case},
     cut::{self, Cut, CutStore, Knife},
-    ports::{self, Deed, Sick, Tape},
+    ports::{self, Tape},
+    story::Story,
 };
 use crate::{
     environments::FileRef,
     files::{Depot, Grabbed, Grabber, What},
-    nodes::{Node, Selection},
-    operations::{Asked, Means, Operations, Premises, Request, Stream, Viewer},
-    platform::{PowerState, Reach, sim::Hardware},
-    simulation::{Place, Scenario, Stage, stage::IMAGE},
+    operations::{Asked, Means, Operations, Premises, Stream, Viewer},
+    platform::sim::Hardware,
+    simulation::{Place, Scenario, Stage},
     steps::{Turns, Windows},
-    store::{JournalRecord, Loss, MemoryDisk, NodeRecord, Store},
-    types::{Common, DeployRequest, EnvironmentChoice, EventBody, Kind, NodeStatus, Poll, Problem},
+    store::{Loss, MemoryDisk},
+    types::{EventBody, Poll, Problem},
 };
 use cache::Digest;
-use serde_json::json;
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
@@ -33,7 +28,7 @@ use tokio::{
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// What happens after the end would happen within that time.
-const AFTERWARDS: Duration = Duration::from_secs(1800);
+pub(super) const AFTERWARDS: Duration = Duration::from_secs(1800);
 
 /// How long a service is away, by turns: a unit that is restarted at once, and a machine
 /// that boots.
@@ -48,84 +43,8 @@ const FULL: Duration = Duration::from_secs(600);
 /// Machines that boot in that many seconds: a fraction of the looks that usual ones cost.
 const BOOT: f64 = 12.0;
 
-/// What a story is about.
-#[derive(Clone)]
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) request: Request,
-    pub(super) sick: Option<Sick>,
-    /// It is cancelled so long after it was asked for.
-    pub(super) cancel: Option<Duration>,
-}
-
-/// What happened.
-pub(super) struct Story {
-    /// Commits and commands of the first service.
-    pub(super) points: (u64, u64),
-    /// How many of them were before the operation was cancelled.
-    pub(super) cancelled: (u64, u64),
-    /// Services that were stopped.
-    pub(super) stops: usize,
-    /// One of them was away for so long that machines booted meanwhile.
-    pub(super) long: bool,
-    /// What requests were refused for.
-    pub(super) refused: Vec<Problem>,
-    /// Why it broke off.
-    pub(super) error: Option<Problem>,
-    /// Nodes that ended well, and those that did not.
-    pub(super) ok: Vec<String>,
-    pub(super) ko: Vec<String>,
-    /// By node: why it failed.
-    pub(super) reasons: BTreeMap<String, String>,
-    /// What was done to the nodes.
-    pub(super) deeds: Vec<Deed>,
-    pub(super) poll: Poll,
-    pub(super) journal: Vec<JournalRecord>,
-    pub(super) nodes: Vec<NodeRecord>,
-    /// By node: what it is in.
-    pub(super) states: BTreeMap<String, Is>,
-    /// By node: what it runs, whether it is left booting the deployment system, and how often
-    /// a service told that it had ended.
-    pub(super) ends: BTreeMap<String, (Option<String>, bool, usize)>,
-    /// What was found wrong on the way.
-    pub(super) wrong: Vec<String>,
-    /// The messages.
-    pub(super) lines: Vec<String>,
-}
-
-/// What a machine is in, as nobody but the simulation knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Is {
-    Off,
-    InDeploymentSystem,
-    Runs,
-    Elsewhere,
-}
-
-/// A deployment as a user asks for it.
-pub(super) fn deployment() -> Request {
-    let fields = json!({
-        "name": "simulated", "os": "linux", "filesystem": "ext4",
-        "image": {"file": format!("server://{IMAGE}"), "kind": "tar", "compression": "gzip"},
-        "boot": {"kernel": "/vmlinuz", "initrd": "/initrd.img"},
-    });
-    let fields = fields.as_object().unwrap().clone();
-    Request::Deploy(Box::new(DeployRequest {
-        common: common(),
-        environment: Some(EnvironmentChoice { kind: Some("anonymous".into()), user: None, fields }),
-        ssh_authorized_keys: Some("server:///simulated/keys".into()),
-        ..DeployRequest::default()
-    }))
-}
-
-/// Of all three nodes, with every message.
-pub(super) fn common() -> Common {
-    let nodes = vec!["node-[1-3].sim".to_owned()];
-    Common { nodes, verbose_level: Some(5), ..Common::default() }
-}
-
-fn viewer() -> Viewer {
-    Viewer { user: "anna".into(), from: "::1".into(), almighty: false }
+pub(super) fn viewer() -> Viewer {
+    Viewer { user: ANNA.into(), from: "::1".into(), almighty: false }
 }
 
 /// Files that are nothing but names.
@@ -169,46 +88,47 @@ pub(super) fn tell(case: &Case, place: &Place, cuts: &[Cut]) -> Story {
         .build()
         .unwrap();
     runtime.block_on(Box::pin(async {
-        let hardware = Hardware::default().booting_in(BOOT);
-        let scenario = Scenario { hardware, ..Scenario::new(1, 3) };
-        let stage = Stage::new(&scenario, place);
-        let told = timeout(LIMIT, Box::pin(Teller::new(case, &stage).tell(cuts))).await;
+        let hardware = Hardware { open: case.setting.open, ..Hardware::default() };
+        let scenario = Scenario { hardware: hardware.booting_in(BOOT), ..Scenario::new(1, 3) };
+        let mut stage = Stage::new(&scenario, place);
+        let disk = case.setting.prepare(&mut stage).await;
+        let told = timeout(LIMIT, Box::pin(Teller::new(case, &stage, disk).tell(cuts))).await;
         told.unwrap_or_else(|_| panic!("{} {cuts:?}: a node waits for ever", case.name))
     }))
 }
 
 /// Tells one story.
-struct Teller<'a> {
-    case: &'a Case,
-    stage: &'a Stage<'a>,
-    tape: Arc<Tape>,
+pub(super) struct Teller<'a> {
+    pub(super) case: &'a Case,
+    pub(super) stage: &'a Stage<'a>,
+    pub(super) tape: Arc<Tape>,
     disk: MemoryDisk,
     wid: Option<String>,
     asked: Option<Instant>,
     /// Commits and commands of the first service until the client cancelled the operation.
-    before_cancel: Option<(u64, u64)>,
-    lines: Vec<String>,
-    wrong: Vec<String>,
-    ended: BTreeMap<String, usize>,
-    long: bool,
-    refused: Vec<Problem>,
+    pub(super) before_cancel: Option<(u64, u64)>,
+    pub(super) lines: Vec<String>,
+    pub(super) wrong: Vec<String>,
+    pub(super) ended: BTreeMap<String, usize>,
+    pub(super) long: bool,
+    pub(super) refused: Vec<Problem>,
 }
 
 /// One service.
-struct Life {
+pub(super) struct Life {
     knife: Arc<Knife>,
-    store: Arc<CutStore>,
-    operations: Operations,
+    pub(super) store: Arc<CutStore>,
+    pub(super) operations: Operations,
     stream: Stream,
 }
 
 impl<'a> Teller<'a> {
-    fn new(case: &'a Case, stage: &'a Stage<'a>) -> Self {
+    fn new(case: &'a Case, stage: &'a Stage<'a>, disk: MemoryDisk) -> Self {
         Self {
             case,
             stage,
             tape: Arc::new(Tape::new(case.sick)),
-            disk: MemoryDisk::new(),
+            disk,
             wid: None,
             asked: None,
             before_cancel: None,
@@ -329,7 +249,7 @@ impl<'a> Teller<'a> {
     /// Asks until the operation is accepted; its id.
     async fn ask(&mut self, Life { operations, store, .. }: &Life) -> String {
         loop {
-            let asked = Asked { request: self.case.request.clone(), user: "anna".into() };
+            let asked = Asked { request: self.case.request.clone(), user: ANNA.into() };
             match operations.create(asked).await {
                 Ok(created) => return created.unwrap().wid,
                 Err(problem) => self.refused.push(problem),
@@ -372,77 +292,5 @@ impl<'a> Teller<'a> {
         let away = AWAY[turn % AWAY.len()];
         self.long |= away == LONG;
         sleep(away).await;
-    }
-
-    async fn end(mut self, poll: Poll, life: &Life, points: (u64, u64), stops: usize) -> Story {
-        let Selection { nodes, .. } = self.stage.site.inventory.select(&common().nodes).unwrap();
-        self.stage.world.audit(|audit| nodes.iter().for_each(|node| audit.close(&node.name)));
-        let before = self.tape.deeds.lock().unwrap().len();
-        sleep(AFTERWARDS).await;
-        let deeds = self.tape.deeds.lock().unwrap().clone();
-        if deeds.len() > before {
-            self.wrong.push(format!("done after the end: {:?}", &deeds[before..]));
-        }
-        let violations = self.stage.world.audit(|audit| audit.violations().to_vec());
-        self.wrong.extend(violations);
-        let world = &self.stage.world;
-        let end = |name: &str| {
-            let ended = self.ended.get(name).copied().unwrap_or_default();
-            (world.runs(name), world.boots_deployment(name), ended)
-        };
-        let mut states = BTreeMap::new();
-        for node in &nodes {
-            states.insert(node.name.clone(), is(self.stage, node).await);
-        }
-        let kind = self.case.kind();
-        let state = life.operations.state(kind, &poll.wid, &viewer()).unwrap();
-        let (ko, ok): (Vec<_>, Vec<_>) = state.iter().partition(|(_, status)| status.state == "ko");
-        let names = |list: Vec<(&String, &NodeStatus)>| {
-            list.into_iter().map(|(name, _)| name.clone()).collect()
-        };
-        let (ok, ko) = (names(ok), names(ko));
-        let reasons = state.into_iter().filter_map(|(node, status)| Some((node, status.error?)));
-        Story {
-            points,
-            cancelled: self.before_cancel.unwrap_or_default(),
-            states,
-            stops,
-            long: self.long,
-            refused: self.refused,
-            error: life.operations.error(kind, &poll.wid, &viewer()).unwrap(),
-            ok,
-            ko,
-            reasons: reasons.collect(),
-            ends: nodes.iter().map(|node| (node.name.clone(), end(&node.name))).collect(),
-            deeds,
-            journal: life.store.journal(&poll.wid, 0, usize::MAX).await.unwrap(),
-            nodes: life.store.nodes().await.unwrap(),
-            poll,
-            wrong: self.wrong,
-            lines: self.lines,
-        }
-    }
-}
-
-/// What a machine is in.
-async fn is(stage: &Stage<'_>, node: &Node) -> Is {
-    if stage.world.runs(&node.name).is_some() {
-        return Is::Runs;
-    }
-    let ports = stage.plug().unwrap();
-    if ports.power.status(node, Duration::from_secs(60)).await == Ok(PowerState::Off) {
-        return Is::Off;
-    }
-    let marker = stage.site.config.server.network.ports.test_deploy_env;
-    let at = SocketAddr::new(IpAddr::V4(node.address), marker);
-    match ports.presence.probe(at, Duration::from_secs(1)).await {
-        Reach::Open => Is::InDeploymentSystem,
-        _ => Is::Elsewhere,
-    }
-}
-
-impl Case {
-    pub(super) fn kind(&self) -> Kind {
-        self.request.kind()
     }
 }

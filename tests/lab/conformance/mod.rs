@@ -106,6 +106,7 @@ impl Simulated {
                 mib: 1,
                 unpacked_mib,
                 files: Some(found.into_iter().collect()),
+                disk: None,
             };
             stage.world.describe(files.path(given).unwrap(), image);
         }

@@ -103,7 +103,7 @@ impl Machine {
 
     /// What is under way ends without effect, and nothing is mounted there.
     fn tidy(&mut self, memory: &mut Memory, directory: &str) {
-        self.pending.retain(|_, work| !matches!(work, Work::Errand { .. }));
+        self.pending.retain(|_, work| !matches!(work, Work::Errand { .. } | Work::Orphan { .. }));
         self.disk.sync();
         let below = format!("{directory}/");
         memory.mounts.retain(|place, _| place != directory && !place.starts_with(&below));
@@ -240,15 +240,17 @@ impl Machine {
     }
 
     pub(super) fn write_image(&mut self, device: &str, image: Arc<Image>) -> Result<(), Failed> {
-        if self.disk.is(device) {
-            return Err((1, format!("{device}: whole disks are not simulated")));
-        }
-        let room = self.existing(device)?.mib;
+        let whole = self.disk.is(device);
+        let room = if whole { self.disk.mib } else { self.existing(device)?.mib };
         if image.unpacked_mib > room {
             return Err((1, "write error: No space left on device".to_owned()));
         }
-        if let Some(number) = self.disk.number(device) {
-            self.disk.format(number, "image", Some(Tree::new(image)));
+        match self.disk.number(device) {
+            _ if whole => self.disk.overwrite(image),
+            // A table of partitions inside of one is nothing that could be mounted.
+            Some(number) if image.disk.is_some() => self.disk.wipe(number),
+            Some(number) => self.disk.format(number, "image", Some(Tree::new(image))),
+            None => {}
         }
         Ok(())
     }

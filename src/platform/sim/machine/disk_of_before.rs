@@ -27,8 +27,8 @@ pub(super) fn factory_disk(mut disk: Disk, firmware: Firmware, shared: bool) -> 
         disk.partitions.insert(SECOND, partition(room, PartitionKind::Data, "DEPLOY"));
     }
     disk.partitions.insert(OLD_ROOT, partition(room, PartitionKind::Data, "PROD"));
-    let image = Image { digest: OLD_DIGEST.to_owned(), mib: 0, unpacked_mib: 0, files: None };
-    let tree = Tree { synced: true, ..Tree::new(Arc::new(image)) };
+    let image = Arc::new(Image::unknown(OLD_DIGEST.to_owned(), 0));
+    let tree = Tree { synced: true, ..Tree::new(image) };
     disk.format(OLD_ROOT, "ext4", Some(tree));
     let id = disk.filesystem(OLD_ROOT).map_or(0, |filesystem: &mut Filesystem| filesystem.id);
     let grub = Grub { filesystem: id, kernel: "/vmlinuz".into(), initrd: "/initrd".into() };

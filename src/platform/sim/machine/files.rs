@@ -19,7 +19,7 @@ impl Machine {
         match errand {
             Errand::Format(variables) => self.format(memory, variables)?,
             Errand::Store { path } => {
-                memory.files.insert(path.clone(), image.unwrap_or_else(|| Arc::new(empty())));
+                memory.files.insert(path.clone(), image.unwrap_or_else(nothing));
             }
             Errand::FromFile { path, errand } => {
                 let image = stored(memory, path)?;
@@ -120,6 +120,6 @@ fn stored(memory: &Memory, path: &str) -> Result<Arc<Image>, Failed> {
 }
 
 /// A file of which nothing is known.
-fn empty() -> Image {
-    Image { digest: String::new(), mib: 0, unpacked_mib: 0, files: None }
+fn nothing() -> Arc<Image> {
+    Arc::new(Image::unknown(String::new(), 0))
 }

@@ -9,8 +9,10 @@
 //! * `commands`, `files` – what the deployment system does with errands
 //! * `screen` – what it has printed
 //! * `disk_of_before` – what is on a disk at the beginning
-//! * this file – state, orders that take effect later
+//! * `agenda` – orders and errands that take effect later
+//! * this file – the state, and what is seen of it
 
+mod agenda;
 mod boot;
 mod commands;
 mod disk_of_before;
@@ -28,8 +30,9 @@ use super::{
 };
 use crate::{
     nodes::{Firmware, Node},
-    platform::{Errand, PowerState, Reach, Witness, boot_id::BootId},
+    platform::{PowerState, Reach, Witness, boot_id::BootId},
 };
+pub(super) use agenda::{Answer, Work};
 use disk_of_before::{OLD_DIGEST, OLD_ROOT, factory_disk, install};
 use litemap::LiteMap;
 use screen::Screen;
@@ -132,39 +135,6 @@ pub(super) struct Memory {
     tickets: BTreeSet<String>,
 }
 
-/// What takes effect later.
-#[derive(Clone, Debug)]
-pub(super) enum Work {
-    /// Mains on: nothing happens to one that has it.
-    On,
-    /// Mains off.
-    Off,
-    /// Starts anew; on, if it was off.
-    Reset,
-    /// The system that is in boot `u64` leaves for the firmware, its disks unwritten or not.
-    Leave { boot: u64, clean: bool },
-    /// The same, switching off.
-    Halt { boot: u64 },
-    /// Jumps into the kernel of a partition.
-    Kexec { boot: u64, partition: u32, files: Vec<String>, params: String },
-    /// Jumps into the kernel of the deployment system.
-    KexecDeployment { boot: u64, params: String },
-    /// An errand that is done at that moment.
-    Errand { boot: u64, errand: Arc<Errand>, image: Option<Arc<Image>> },
-}
-
-/// What came of an errand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Ended {
-        status: i32,
-        stdout: String,
-        stderr: String,
-    },
-    /// The machine went away meanwhile.
-    Gone,
-}
-
 impl Machine {
     /// A machine at the beginning of the world: on and running what somebody installed once,
     /// or, one in five, off.
@@ -204,73 +174,6 @@ impl Machine {
         self.disk = Disk::new(self.disk.device.clone(), serial, self.disk.mib);
     }
 
-    /// Everything that is due until `now` happens.
-    pub(super) fn advance(&mut self, now: Moment, around: &mut Around<'_>) {
-        loop {
-            let work = self.pending.first().map(|((at, _), _)| *at);
-            let own = self.next.filter(|own| work.is_none_or(|work| *own <= work));
-            if let Some(at) = own.filter(|at| *at <= now) {
-                self.next = None;
-                self.change(at, around);
-            } else if work.is_some_and(|at| at <= now) {
-                let first = self.pending.first().map(|(key, _)| *key);
-                if let Some((key, work)) = first.and_then(|key| Some((key, self.take(&key)?))) {
-                    self.work(key.0, key.1, work, around);
-                }
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// Lets `work` take effect at `at`; the number under which its answer will lie.
-    pub(super) fn later(&mut self, at: Moment, work: Work) -> u64 {
-        self.serial += 1;
-        self.pending.insert((at, self.serial), work);
-        self.serial
-    }
-
-    /// What was to take effect later. A machine of which nothing is awaited keeps no room for it.
-    fn take(&mut self, key: &(Moment, u64)) -> Option<Work> {
-        let work = self.pending.remove(key);
-        if self.pending.is_empty() {
-            self.pending = LiteMap::new();
-        }
-        work
-    }
-
-    /// The answer of an errand that is over.
-    pub(super) fn answer(&mut self, id: u64) -> Option<Answer> {
-        let answer = self.answers.remove(&id);
-        if self.answers.is_empty() {
-            self.answers = LiteMap::new();
-        }
-        answer
-    }
-
-    /// Nobody waits for that answer any more; the errand goes on.
-    pub(super) fn abandon(&mut self, id: u64) {
-        if self.answer(id).is_none() && self.pending.keys().any(|(_, one)| *one == id) {
-            self.unwanted.insert(id);
-        }
-    }
-
-    /// When what [takes its turn](Errand::takes_turn) there is over.
-    pub(super) fn turn(&self) -> Moment {
-        let last = |((at, _), work): (&(Moment, u64), &Work)| match work {
-            Work::Errand { boot, errand, .. } => {
-                (errand.takes_turn() && self.boot() == Some(*boot)).then_some(*at)
-            }
-            _ => None,
-        };
-        self.pending.iter().filter_map(last).max().unwrap_or_default()
-    }
-
-    /// The errand ends without effect.
-    pub(super) fn cut(&mut self, id: u64) {
-        self.pending.retain(|(_, one), _| *one != id);
-    }
-
     /// What its BMC sees.
     pub(super) fn power(&self) -> PowerState {
         if self.state == State::Off { PowerState::Off } else { PowerState::On }
@@ -293,6 +196,16 @@ impl Machine {
             return false;
         };
         memory.admits_us
+    }
+
+    /// How many tickets were used in this boot.
+    pub(super) fn tickets(&self) -> usize {
+        match &self.state {
+            State::Running(System::Deployment(memory) | System::Installed { memory, .. }) => {
+                memory.tickets.len()
+            }
+            _ => 0,
+        }
     }
 
     /// The deployment system runs, however it came there.
@@ -347,50 +260,6 @@ impl Machine {
         let mut dice = Dice::new(self.seed, &name);
         // Never nil: one bit is set.
         BootId::from_pair(dice.roll() | 1, dice.roll())
-    }
-
-    fn work(&mut self, at: Moment, id: u64, work: Work, around: &mut Around<'_>) {
-        let mine = |boot| self.boot() == Some(boot);
-        match work {
-            Work::On if self.state == State::Off => self.start(at, around),
-            Work::Off => self.stop(),
-            Work::Reset => {
-                self.stop();
-                self.start(at, around);
-            }
-            Work::Leave { boot, clean } if mine(boot) => {
-                if clean {
-                    self.disk.sync();
-                }
-                self.stop();
-                self.start(at, around);
-            }
-            Work::Halt { boot } if mine(boot) => {
-                self.disk.sync();
-                self.stop();
-            }
-            Work::Kexec { boot, partition, files, params } if mine(boot) => {
-                self.stop();
-                self.kernel_of(at, partition, &files, &params, around);
-            }
-            Work::KexecDeployment { boot, params } if mine(boot) => {
-                self.stop();
-                self.boots += 1;
-                self.start_deployment(at, &params, around);
-            }
-            Work::On
-            | Work::Leave { .. }
-            | Work::Halt { .. }
-            | Work::Kexec { .. }
-            | Work::KexecDeployment { .. } => {}
-            Work::Errand { boot, errand, image } => {
-                let answer =
-                    if mine(boot) { self.errand(at, &errand, image) } else { Answer::Gone };
-                if !self.unwanted.remove(&id) {
-                    self.answers.insert(id, answer);
-                }
-            }
-        }
     }
 
     /// Whatever ran is gone, and what was not on the disk with it.

@@ -1,8 +1,10 @@
+mod whole;
+
 use super::*;
 use crate::{
     environments::Compression,
     platform::{
-        BootChoice, Unpacking,
+        BootChoice, Errand, LocalBoot, Unpacking,
         rendered::{Profiles, Shelf},
         sim::{net::BootFile, world::CHAIN},
     },
@@ -65,6 +67,24 @@ impl Bench {
         self.profiles.set(&self.machine.node, &choice).unwrap();
     }
 
+    /// Sets that it boots that partition of its disk.
+    fn boots_from(&self, partition: u32) {
+        let (device, os) = ("/dev/sda".to_owned(), "other");
+        let none = String::new;
+        let choice = BootChoice::Local(LocalBoot {
+            os,
+            device,
+            partition,
+            root: partition,
+            kernel: none(),
+            initrd: none(),
+            params: none(),
+            hypervisor: none(),
+            hypervisor_params: none(),
+        });
+        self.profiles.set(&self.machine.node, &choice).unwrap();
+    }
+
     /// Switches it on and waits for whatever comes.
     fn switch_on(&mut self) -> Vec<String> {
         self.machine.later(self.now, Work::On);
@@ -95,7 +115,7 @@ impl Bench {
 
 fn image() -> Image {
     let files = ["/vmlinuz", "/initrd.img"].map(str::to_owned).into_iter().collect();
-    Image { digest: IMAGE.into(), mib: 10, unpacked_mib: 30, files: Some(files) }
+    Image { digest: IMAGE.into(), mib: 10, unpacked_mib: 30, files: Some(files), disk: None }
 }
 
 /// The errands of a deployment, in order.
