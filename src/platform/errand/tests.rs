@@ -206,3 +206,31 @@ fn what_changes_disks_waits_for_what_still_does() {
     assert_eq!(first.wait().unwrap().code(), Some(0));
     assert_eq!(second.wait().unwrap().code(), Some(3), "its own status");
 }
+
+#[test]
+fn tidying_ends_relays_and_not_the_shell_that_does_it() {
+    let mut relay = Command::new("bash")
+        .args(["-c", "echo; exec -a /run/kadence/relay-00 sleep 60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    BufReader::new(relay.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let tidy = Errand::Tidy { directory: "/nowhere".into() }.text();
+    // Told and not done: other tests have relays of their own.
+    let script = format!("kill() {{ echo \"killed $2\"; }}\necho \"own $$\"\n{tidy}");
+    let name = format!("killed {}", relay.id());
+    let told = loop {
+        let run = Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(run.status.success(), "{run:?}");
+        let told = String::from_utf8(run.stdout).unwrap();
+        // It has its new name a moment later.
+        if told.lines().any(|line| line == name) {
+            break told;
+        }
+    };
+    relay.kill().unwrap();
+    relay.wait().unwrap();
+    let own = told.lines().find_map(|line| line.strip_prefix("own ")).unwrap();
+    let own = format!("killed {own}");
+    assert!(!told.lines().any(|line| line == own), "{told}");
+}

@@ -32,7 +32,8 @@ inside() {
 /// Shell function `tidy DIRECTORY`: ends relays, whose receivers then end at the end of their
 /// input, and unmounts what is mounted at and below DIRECTORY, the innermost first. It waits
 /// ten seconds for those that still use it, then ends them too: a mount that is only hidden
-/// could still be written to.
+/// could still be written to. The brackets keep the shell that runs this from being taken for a
+/// relay: its own command line has the pattern.
 const TIDY: &str = r#"
 told() { tr '\0' ' ' < "$1/cmdline"; } 2>/dev/null
 places() {
@@ -52,7 +53,7 @@ users() {
 tidy() {
   for process in /proc/[0-9]*; do
     case $(told "$process") in
-      kadence-relay\ *|*/kadence-relay\ *|*/kadence/relay-*) kill -9 "${process##*/}" 2>/dev/null ;;
+      kadence-relay\ *|*/kadence-relay\ *|*/kadence/relay[-]*) kill -9 "${process##*/}" 2>/dev/null ;;
     esac
   done
   sync
