@@ -96,8 +96,9 @@ pub(super) async fn begin(store: &dyn Store, operation: &Operation) -> Result<()
     let mut change = Change::new().put_operation(stored(operation)?);
     if let Some(footprint) = operation.footprint {
         let discarded = operation.state();
+        let mut before = store.nodes_called(&operation.nodes).await?;
         for name in operation.nodes.iter().filter(|name| !discarded.contains_key(*name)) {
-            let known = store.node(name).await?;
+            let known = before.remove(name);
             change = change.put_node(node(operation, name, footprint.during, carried(known)));
         }
     }
@@ -125,6 +126,7 @@ async fn end_change(
     let cancelled = operation.cancel.is_cancelled() || operation.error().is_some();
     let discarded = operation.state();
     let partitions = partitions(operation);
+    let mut before = store.nodes_called(&operation.nodes).await?;
     for name in &operation.nodes {
         let discarded = discarded.get(name).is_some_and(|status| status.state == "discarded");
         let Some(footprint) = operation.footprint.filter(|_| !discarded) else { continue };
@@ -142,7 +144,7 @@ async fn end_change(
                 (Some(installed.clone()), partitions.get(name).cloned())
             }
             (_, Kind::Deploy) if operation.touched(name) => (None, None),
-            _ => carried(store.node(name).await?),
+            _ => carried(before.remove(name)),
         };
         change = change.put_node(node(operation, name, state, carries));
     }

@@ -8,7 +8,7 @@ use crate::{
     store::{NodeRecord, NodeState, Store},
     types::{Code, Problem, RebootKind, RebootRequest},
 };
-use config::{Config, Platform, model::cluster::Trusted};
+use config::{Cluster, Config, Platform, model::cluster::Trusted};
 use futures_util::future::join_all;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -138,20 +138,20 @@ pub(super) async fn trusted(
     config: &Config,
     nodes: &[Arc<Node>],
 ) -> Result<BTreeSet<String>, Problem> {
-    let mut names = BTreeSet::new();
-    for node in nodes {
-        let cluster = config.cluster(&node.cluster);
-        let Some(trusted) = cluster.and_then(|one| one.trusted_deployment.as_ref()) else {
-            continue;
-        };
-        let record = store.node(&node.name).await?;
-        let place = cluster.zip(trusted.partition.as_deref());
-        let place = place.and_then(|(cluster, text)| known_as(cluster, text));
-        if record.is_some_and(|record| is_trusted(trusted, place.as_deref(), &record)) {
-            names.insert(node.name.clone());
-        }
-    }
-    Ok(names)
+    let of = |node: &Node| {
+        let cluster = config.cluster(&node.cluster)?;
+        Some((cluster, cluster.trusted_deployment.as_ref()?))
+    };
+    let asked = nodes.iter().filter_map(|node| Some((node, of(node)?)));
+    let asked: Vec<_> = asked.collect();
+    let names: Vec<String> = asked.iter().map(|(node, _)| node.name.clone()).collect();
+    let mut records = store.nodes_called(&names).await?;
+    let is = |(node, (cluster, trusted)): &(&Arc<Node>, (&Cluster, &Trusted))| {
+        let place = trusted.partition.as_deref().and_then(|text| known_as(cluster, text));
+        let record = records.remove(&node.name)?;
+        is_trusted(trusted, place.as_deref(), &record).then(|| node.name.clone())
+    };
+    Ok(asked.iter().filter_map(is).collect())
 }
 
 /// Whether what is recorded of a node is trusted; `partition` is what nodes call the trusted one.
@@ -187,11 +187,13 @@ pub(super) async fn not_destructive(
     }
     let store = &*inner.means.store;
     let mut found = Vec::new();
-    for node in nodes {
-        let installed = store.node(&node.name).await?.and_then(|record| record.environment);
+    let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+    let mut records = store.nodes_called(&names).await?;
+    for name in &names {
+        let installed = records.remove(name).and_then(|record| record.environment);
         let Some(installed) = installed else { continue };
         if super::environments::is_destructive(store, &installed).await? {
-            found.push(node.name.as_str());
+            found.push(name.as_str());
         }
     }
     if found.is_empty() {

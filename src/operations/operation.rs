@@ -10,10 +10,10 @@ use super::{
 use crate::types::{
     Code, EnvironmentRef, Kind, NodeLists, NodeStatus, Poll, Problem, Resources, StatusTree,
 };
-use automata::{Control, SetId, Status};
+use automata::{Control, NodeId, SetId, Status};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -55,6 +55,8 @@ pub(crate) struct Operation {
     pub(crate) undoing: CancellationToken,
     /// Cancelled when nothing of it runs any more and its end is written down.
     closed: CancellationToken,
+    /// By node: in which of `watches` it is, and its id there.
+    seats: HashMap<String, (usize, NodeId)>,
     inner: Mutex<Inner>,
 }
 
@@ -78,6 +80,7 @@ impl Operation {
             closed.cancel();
         }
         let (error, state) = (record.error, record.state);
+        let seats = seats(&watches);
         let inner = Inner { end, error, state, plans, controls: Vec::new() };
         Self {
             wid,
@@ -97,6 +100,7 @@ impl Operation {
             suspend,
             undoing: CancellationToken::new(),
             closed,
+            seats,
             inner: Mutex::new(inner),
         }
     }
@@ -239,31 +243,24 @@ impl Operation {
         poll
     }
 
+    /// Its clients ask for this all the time: it takes no more than a look at each node.
     fn lists(&self, ended: bool) -> NodeLists {
-        let state = self.state();
-        let settled = self.settled();
         let (mut ok, mut ko, mut processing) = (Vec::new(), Vec::new(), Vec::new());
+        let inner = self.inner();
+        let boards: Vec<_> = self.watches.iter().map(|watch| watch.board()).collect();
         for name in &self.nodes {
-            let at_end = ended || settled.contains(name);
-            match state.get(name).map(|status| status.state.as_str()) {
-                Some("discarded") => {}
-                Some("ko") if at_end => ko.push(name.clone()),
-                Some(_) if at_end => ok.push(name.clone()),
+            let kept = || inner.state.get(name).map(|status| (status.state.as_str(), false));
+            let seat = self.seats.get(name).filter(|_| inner.end.is_none());
+            let place = seat.map(|(watch, id)| boards[*watch].place(*id));
+            let now = place.filter(|place| place.started || place.ended.is_some());
+            match now.map(|place| (place.state, place.ended.is_some())).or_else(kept) {
+                Some(("discarded", _)) => {}
+                Some(("ko", at_end)) if ended || at_end => ko.push(name.clone()),
+                Some((_, at_end)) if ended || at_end => ok.push(name.clone()),
                 _ => processing.push(name.clone()),
             }
         }
         NodeLists::Sorted { ok, ko, processing: (!ended).then_some(processing) }
-    }
-
-    /// Nodes that are at their end.
-    fn settled(&self) -> HashSet<String> {
-        let mut names = HashSet::new();
-        for watch in &self.watches {
-            let board = watch.board();
-            let ended = board.iter().filter(|(_, place)| place.ended.is_some());
-            names.extend(ended.map(|(id, _)| watch.name(id)));
-        }
-        names
     }
 
     /// Where each node is that has begun.
@@ -316,13 +313,15 @@ impl Operation {
 
     /// How one node ended, if it did.
     pub(crate) fn ended_as(&self, name: &str) -> Option<Status> {
-        self.watches.iter().find_map(|watch| watch.ended_as(name))
+        let (watch, id) = self.seats.get(name)?;
+        self.watches[*watch].board().place(*id).ended
     }
 
     /// Whether something may have been done to the node of that name; of an operation of
     /// before a restart that is not known.
     pub(crate) fn touched(&self, name: &str) -> bool {
-        self.watches.is_empty() || self.watches.iter().any(|watch| watch.touched(name))
+        let seat = self.seats.get(name);
+        self.watches.is_empty() || seat.is_some_and(|(watch, id)| self.watches[*watch].touched(*id))
     }
 
     /// A node that is not part of it after all.
@@ -380,6 +379,14 @@ pub(crate) struct Parts {
     pub(crate) plans: Value,
     /// Cancelled when it is suspended.
     pub(crate) suspend: CancellationToken,
+}
+
+fn seats(watches: &[Arc<Watch>]) -> HashMap<String, (usize, NodeId)> {
+    let mut seats = HashMap::new();
+    for (index, watch) in watches.iter().enumerate() {
+        seats.extend(watch.ids().map(|id| (watch.name(id), (index, id))));
+    }
+    seats
 }
 
 fn time(seconds: f64) -> SystemTime {

@@ -80,22 +80,11 @@ impl Watch {
         self.board().ended_with(Status::Ko).collect()
     }
 
-    /// How the node of that name ended, if it is one of these and has ended.
-    pub(crate) fn ended_as(&self, name: &str) -> Option<Status> {
-        self.board().place(self.id(name)?).ended
-    }
-
-    /// Whether the node of that name is one of these and may have been changed.
-    pub(crate) fn touched(&self, name: &str) -> bool {
-        self.id(name).is_some_and(|id| {
-            let board = self.board();
-            let place = board.place(id);
-            place.started && place.undone.as_ref().is_none_or(|undone| undone.written)
-        })
-    }
-
-    fn id(&self, name: &str) -> Option<NodeId> {
-        self.ids().find(|id| self.nodes[id.index()].name == name)
+    /// Whether a node may have been changed.
+    pub(crate) fn touched(&self, id: NodeId) -> bool {
+        let board = self.board();
+        let place = board.place(id);
+        place.started && place.undone.as_ref().is_none_or(|undone| undone.written)
     }
 
     /// Nothing more is done to the nodes that are not at their end, for this reason.

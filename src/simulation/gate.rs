@@ -4,6 +4,7 @@ use crate::store::{
     Change, EmbeddedStore, EnvironmentQuery, EnvironmentRecord, JournalRecord, NodeRecord,
     OperationRecord, RightRecord, StatFilter, StatRow, Store, StoreError, TokenRecord,
 };
+use std::collections::BTreeMap;
 
 /// Decides what becomes of a commit.
 #[async_trait::async_trait]
@@ -43,6 +44,13 @@ impl<G: Gate> Store for Gated<G> {
 
     async fn node(&self, name: &str) -> Result<Option<NodeRecord>, StoreError> {
         self.inner.node(name).await
+    }
+
+    async fn nodes_called(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, NodeRecord>, StoreError> {
+        self.inner.nodes_called(names).await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {

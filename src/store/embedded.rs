@@ -1,6 +1,6 @@
 //! The store of a service: one directory, one process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -212,6 +212,21 @@ impl Store for EmbeddedStore {
     async fn node(&self, name: &str) -> Result<Option<NodeRecord>, StoreError> {
         let key = node(name);
         self.read(move |view| view.get(&key)).await
+    }
+
+    async fn nodes_called(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, NodeRecord>, StoreError> {
+        let names = names.to_vec();
+        self.read(move |view| {
+            let one = |name: &String| {
+                let record = view.get(&node(name)).transpose()?;
+                Some(record.map(|record| (name.clone(), record)))
+            };
+            names.iter().filter_map(one).collect()
+        })
+        .await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {

@@ -32,6 +32,7 @@ mod witness;
 mod writer;
 
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 
 pub use change::Change;
 pub use disk::{Directory, Disk, DiskFile, Fault, Loss, MemoryDisk};
@@ -77,6 +78,12 @@ pub trait Store: Send + Sync {
 
     /// What is known of one node.
     async fn node(&self, name: &str) -> Result<Option<NodeRecord>, StoreError>;
+
+    /// What is known of the nodes called `names`, by name, in one look.
+    async fn nodes_called(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, NodeRecord>, StoreError>;
 
     /// What is known of every node that was ever used, by name.
     async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;

@@ -110,6 +110,10 @@ async fn what_was_committed_is_there_after_reopening() {
     assert_eq!(store.operation("D-1").await.unwrap(), Some(operation("D-1", 1)));
     assert_eq!(store.operation("D-2").await.unwrap(), None);
     assert_eq!(store.nodes().await.unwrap(), [node("n-1.site", NodeState::Deploying)]);
+    let called = ["n-1.site", "n-7.site"].map(str::to_owned);
+    let called = store.nodes_called(&called).await.unwrap();
+    let known = ("n-1.site".to_owned(), node("n-1.site", NodeState::Deploying));
+    assert_eq!(called, [known].into(), "who was never used is left out");
     assert_eq!(
         store.environments(&EnvironmentQuery::default()).await.unwrap(),
         [environment(1, "ann", "deb", 1)]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::{Disk, DiskFile};
 
-/// Memory for pages of the state. That of a large site is some tens of MB, and each start goes
-/// through all of it twice; what does not fit is read again.
-const CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// Memory for pages of the state. What does not fit is read again, from the memory of the kernel
+/// as a rule; what is kept here once, a service that has nothing to do keeps for good.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The files in one directory. Who else may use it is not its business.
 #[derive(Clone, Debug)]
