@@ -181,14 +181,21 @@ async fn ours(
         commands.spawn(async move {
             let (errand, input) = (Errand::BootId.into(), Input::Empty);
             let command = Command { errand, input, deadline, output_limit: 1 << 20 };
-            ssh.run(&node, &command).await.is_ok_and(|output| output.status == 0)
+            match ssh.run(&node, &command).await {
+                Ok(output) if output.status == 0 => None,
+                Ok(output) => Some(format!("{}: exit status {}", node.name, output.status)),
+                Err(error) => Some(error.to_string()),
+            }
         });
     }
-    let mut failed = 0;
-    while let Some(well) = commands.join_next().await {
-        failed += usize::from(!well?);
+    let mut failed = Vec::new();
+    while let Some(why) = commands.join_next().await {
+        failed.extend(why?);
     }
-    Ok((begun.elapsed(), failed))
+    if let Some(why) = failed.first() {
+        println!("{} nodes failed, the first: {why}", failed.len());
+    }
+    Ok((begun.elapsed(), failed.len()))
 }
 
 /// A number of the status of this process, as the kernel tells it.
@@ -299,9 +306,12 @@ async fn inside(full: bool) -> Result<()> {
     Ok(())
 }
 
-/// What makes the network: everything on 127.0.0.0/8 answers, nobody on 10.99.0.0/16.
-const NETWORK: &str = "ip link set lo up && ip link add dead type dummy && \
-     ip address add 10.99.255.254/16 dev dead && ip link set dead up && exec \"$@\"";
+/// What makes the network: everything on 127.0.0.0/8 answers; on 10.99.0.0/16 nobody does, not even
+/// to say that there is nobody.
+const NETWORK: &str = "ip link set lo up && ip link add dead type veth peer name nobody && \
+     ip address add 10.98.0.1/30 dev dead && ip link set nobody up && ip link set dead up && \
+     ip neighbour add 10.98.0.2 lladdr 02:00:00:00:00:01 nud permanent dev dead && \
+     ip route add 10.99.0.0/16 via 10.98.0.2 && exec \"$@\"";
 
 fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();

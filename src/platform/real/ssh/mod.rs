@@ -33,13 +33,23 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 /// Default of [`SshOptions::threads`]. A session costs about 0.13 MB and a thread a
 /// small stack, so this is cheap; it stays well under the 512 threads of tokio's
 /// blocking pool, which file access shares.
 pub const SSH_THREADS: usize = 256;
+
+/// Connections that are being made at once: a log-in costs both sides milliseconds of work, and a
+/// server keeps few connections waiting until it takes them in (128 by default).
+const LOGINS: usize = 96;
+/// How long a server that is silent keeps its place among them: one that is dead holds nobody.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// How nodes are logged in to.
 #[derive(Clone, Debug)]
@@ -84,6 +94,7 @@ pub struct Ssh {
     /// By node name; an entry lives from the first command to `forget`.
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     threads: Arc<Semaphore>,
+    logins: Semaphore,
 }
 
 /// What is kept for one node.
@@ -115,7 +126,7 @@ impl Ssh {
     pub fn new(options: SshOptions) -> Self {
         let threads = options.threads.clamp(1, Semaphore::MAX_PERMITS);
         let threads = Arc::new(Semaphore::new(threads));
-        Self { options, slots: Mutex::default(), threads }
+        Self { options, slots: Mutex::default(), threads, logins: Semaphore::new(LOGINS) }
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Slot>>> {
@@ -166,13 +177,31 @@ impl Ssh {
                 Some(KnownHosts::new(files.clone(), &name, address.port(), *accept_new))
             }
         };
-        let socket = dial(address, login).await.map_err(unreachable)?;
+        let (socket, _place) = self.dial_in_line(address, login).await.map_err(unreachable)?;
         let copy = socket.try_clone().map_err(|error| unreachable(error.to_string()))?;
         let slot = Arc::clone(slot);
         let login =
             move || Link::login(socket, address, &keys, known.as_ref(), |now| slot.pin(now));
         let result = self.on_thread(copy, login).await.map_err(unreachable)?;
         result.map_err(|error| error.at(node, address))
+    }
+
+    /// Connects when there is a place, which is held by who keeps what is returned.
+    async fn dial_in_line(
+        &self,
+        address: SocketAddr,
+        login: &SshLogin,
+    ) -> Result<(TcpStream, Option<SemaphorePermit<'_>>), String> {
+        let place = self.logins.acquire().await.map_err(|error| error.to_string())?;
+        let dialled = dial(address, login);
+        tokio::pin!(dialled);
+        match timeout(SILENT, &mut dialled).await {
+            Ok(dialled) => Ok((dialled?, Some(place))),
+            Err(_) => {
+                drop(place);
+                Ok((dialled.await?, None))
+            }
+        }
     }
 
     /// Runs `command` over `link`; gives the link back where it can be used again.
@@ -230,7 +259,7 @@ async fn dial(address: SocketAddr, login: &SshLogin) -> Result<TcpStream, String
     let dialled = link::dial(address, login.alive);
     let dialled = match login.connect_timeout.filter(|limit| !limit.is_zero()) {
         None => dialled.await,
-        Some(limit) => tokio::time::timeout(limit, dialled)
+        Some(limit) => timeout(limit, dialled)
             .await
             .map_err(|_| format!("no connection within {} (ConnectTimeout)", rounded(limit)))?,
     };

@@ -149,6 +149,25 @@ async fn a_listener_that_says_nothing_holds_no_thread() {
 }
 
 #[tokio::test]
+async fn silent_nodes_hold_nobody_for_longer_than_a_moment() {
+    let sshd = Sshd::start_at("127.0.5.2").await;
+    let _silent = TcpListener::bind(("127.0.5.67", sshd.port)).await.expect("a listener");
+    let shell = sshd.shell();
+    let (patient, dead) = (&command("true"), &shell);
+    let silent = (0..2 * super::LOGINS).map(|number| async move {
+        dead.run(&node(&format!("silent-{number}"), [127, 0, 5, 67]), patient).await
+    });
+    let mut silent = pin!(join_all(silent));
+    assert!(poll_immediate(&mut silent).await.is_none(), "all places are taken");
+    let well = node("well", [127, 0, 5, 2]);
+    tokio::select! {
+        biased;
+        output = shell.run(&well, patient) => assert_eq!(output.expect("it runs").status, 0),
+        _ = silent => panic!("the node that is well waits for those that are not"),
+    }
+}
+
+#[tokio::test]
 async fn a_handshake_that_stops_half_way_ends_at_the_deadline() {
     let sshd = Sshd::start_at("127.0.5.1").await;
     let listener = TcpListener::bind(("127.0.5.67", sshd.port)).await.expect("a listener");
