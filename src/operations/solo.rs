@@ -111,7 +111,8 @@ impl Solo<'_> {
             suspended: &CancellationToken::new(),
             muted: false,
         };
-        let feed = Stream::default().of(common.wid, common.kind, "");
+        // Nobody listens.
+        let feed = Stream::keeping(1).of(common.wid, common.kind, "");
         let pen = Pen::new(Arc::clone(&self.store), WID).by(self.clock);
         let chapter = Arc::new(Chapter { pen, cluster: order.cluster.clone() });
         let kept = (Arc::clone(&chapter) as _, chapter as _);

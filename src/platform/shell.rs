@@ -3,6 +3,7 @@
 use super::Errand;
 use crate::nodes::Node;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// A command for one node.
@@ -121,13 +122,16 @@ pub enum ShellError {
 }
 
 /// Bounds `work`, which carries `command` out on `node`, by the command's deadline.
-pub(super) async fn within_deadline(
+///
+/// Not an `async fn`, which would have room for the work twice.
+pub(super) fn within_deadline(
     node: &Node,
     command: &Command,
     work: impl Future<Output = Result<Output, ShellError>>,
-) -> Result<Output, ShellError> {
+) -> impl Future<Output = Result<Output, ShellError>> {
     let late = || ShellError::Deadline { node: node.name.clone(), after: command.deadline };
-    tokio::time::timeout(command.deadline, work).await.unwrap_or_else(|_| Err(late()))
+    tokio::time::timeout(command.deadline, work)
+        .map(move |ended| ended.unwrap_or_else(|_| Err(late())))
 }
 
 /// Commands on nodes. Cancel-safe: dropping a call gives its connection up.

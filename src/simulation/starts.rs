@@ -1,6 +1,7 @@
 //! How often each node was started on each step.
 
 use automata::{Automaton, NodeSet, Path};
+use litemap::LiteMap;
 use std::collections::BTreeMap;
 
 /// A step: position and alternative at each level.
@@ -12,7 +13,7 @@ type Key = Vec<(u32, u32)>;
 pub(super) struct Starts {
     keys: Vec<(Key, Most)>,
     /// By node: starts of steps, by index into `keys`.
-    nodes: Vec<BTreeMap<u16, u32>>,
+    nodes: Vec<LiteMap<u16, u16>>,
 }
 
 /// The most that happened to one node.
@@ -39,18 +40,18 @@ impl Starts {
             .collect();
         for id in nodes {
             if self.nodes.len() <= id.index() {
-                self.nodes.resize_with(id.index() + 1, BTreeMap::new);
+                self.nodes.resize_with(id.index() + 1, LiteMap::new);
             }
             let counts = &mut self.nodes[id.index()];
             for inside in &inside {
                 counts.remove(inside);
             }
-            let count = counts.entry(index).or_default();
-            *count += 1;
-            let most = &mut self.keys[usize::from(index)].1;
-            most.starts = most.starts.max(*count);
-            if attempt + 1 != *count {
-                most.wrong = Some((attempt, *count - 1));
+            let count = counts.get(&index).map_or(1, |before| before.saturating_add(1));
+            counts.insert(index, count);
+            let (count, most) = (u32::from(count), &mut self.keys[usize::from(index)].1);
+            most.starts = most.starts.max(count);
+            if attempt + 1 != count {
+                most.wrong = Some((attempt, count - 1));
             }
         }
     }

@@ -6,7 +6,7 @@
 //! seconds at least), the ready ones are handed over as a set of their own.
 
 use automata::{Context, Failures, NodeId, NodeSet, Outcome, Reason};
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use std::{future::Future, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
@@ -34,10 +34,8 @@ impl<'a> Gather<'a> {
     where
         W: Future<Output = Result<(), Reason>>,
     {
-        let one = |id| {
-            let work = work(id);
-            async move { (id, work.await) }
-        };
+        // Not an async block around it: that would have room for the work twice.
+        let one = |id| work(id).map(move |ended| (id, ended));
         let mut under_way: FuturesUnordered<_> = nodes.iter().map(one).collect();
         let mut failed = Failures::new();
         loop {

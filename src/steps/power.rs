@@ -258,21 +258,17 @@ async fn escalate(
         let order = |id| async move {
             // Part of the order itself: a node that is slow to tell how it is holds nobody.
             let begins = first[&id] == level && !starts[&id].goes_on;
-            let noted = async {
-                if begins && action == PowerAction::Reboot {
-                    note_reboot(run, cx, id).await.map_err(Refusal::Unwritten)?;
-                }
+            let noted = if begins && action == PowerAction::Reboot {
+                note_reboot(run, cx, id).await.map_err(Refusal::Unwritten)
+            } else {
                 Ok(())
             };
-            let given = async {
-                let noted = noted.await;
-                if let Some(group) = groups.get(&id) {
-                    return group.act(run, id, noted, (action, level)).await;
-                }
-                noted?;
-                act(run, id, action, level).await
+            let given = match (groups.get(&id), noted) {
+                (Some(group), noted) => Box::pin(group.act(run, id, noted, (action, level))).await,
+                (None, Ok(())) => act(run, id, action, level).await,
+                (None, Err(refusal)) => Err(refusal),
             };
-            given.await.map_err(|refusal| {
+            given.map_err(|refusal| {
                 if matches!(refusal, Refusal::Unwritten(_)) {
                     unwritten.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
                 }

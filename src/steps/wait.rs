@@ -155,7 +155,8 @@ impl<'a> Watch<'a> {
                 }
                 Look::NotYet => {
                     unproved_since = None;
-                    self.press().await?;
+                    // Boxed: an order to a node that ignores one is rare, and large.
+                    Box::pin(self.press()).await?;
                 }
                 Look::Unproved => {
                     let since = *unproved_since.get_or_insert_with(Instant::now);

@@ -55,7 +55,7 @@ pub(super) struct Partition {
     pub(super) kind: PartitionKind,
     pub(super) content: Content,
     /// The loader in its boot sector, or among its files where it is for EFI.
-    pub(super) loader: Option<Grub>,
+    pub(super) loader: Option<Box<Grub>>,
     /// Its label in the table; may be empty.
     pub(super) label: String,
 }
@@ -226,7 +226,7 @@ impl Disk {
 
     /// The loader on the EFI system partition.
     pub(super) fn efi_loader(&self) -> Option<&Grub> {
-        self.partitions.get(&self.efi()?)?.loader.as_ref()
+        self.partitions.get(&self.efi()?)?.loader.as_deref()
     }
 
     /// The partition that a `root=` of a kernel's command line means.

@@ -65,7 +65,7 @@ impl Disk {
         self.sector = layout.boot_sector.then(|| loader.clone());
         for number in layout.partitions.iter().filter(|(_, one)| one.loader).map(|(one, _)| one) {
             if let Some(partition) = self.partitions.get_mut(number) {
-                partition.loader = Some(loader.clone());
+                partition.loader = Some(Box::new(loader.clone()));
             }
         }
     }

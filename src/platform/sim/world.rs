@@ -154,17 +154,14 @@ impl World {
         }
         let net = Net::new(files, kind.key.clone());
         let (mut faults, mut seen) = (kind.faults.clone(), Vec::new());
-        let mut machines = BTreeMap::new();
-        for node in nodes {
-            let mut around = Around {
-                net: &net,
-                faults: &mut faults,
-                hardware: &kind.hardware,
-                seen: &mut seen,
-            };
+        let machine = |node: &Arc<Node>| {
+            let (faults, seen) = (&mut faults, &mut seen);
+            let mut around = Around { net: &net, faults, hardware: &kind.hardware, seen };
             let machine = Machine::new(Arc::clone(node), kind.seed, &kind.device, &mut around);
-            machines.insert(node.name.clone(), machine);
-        }
+            (node.name.clone(), machine)
+        };
+        // All at once: a tree that grows in order has nodes that are half empty.
+        let machines: BTreeMap<_, _> = nodes.iter().map(machine).collect();
         let addresses = nodes.iter().map(|node| (node.address, node.name.clone())).collect();
         let quiet = kind.bounds.quiet * kind.speed.max(1);
         let audit = Audit::new(Bounds { quiet, ..kind.bounds });

@@ -121,6 +121,11 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(State { files, ..State::default() })))
     }
 
+    /// Bytes of memory that all disks in memory of this process take now.
+    pub fn held() -> usize {
+        pages::held()
+    }
+
     /// Bytes of all files.
     pub fn len(&self) -> usize {
         self.state().files.values().map(|file| file.now.len()).sum()

@@ -128,7 +128,11 @@ impl Machine {
             Decision::BootSector(number) => {
                 let grub = match number {
                     0 => self.disk.sector.clone(),
-                    number => self.disk.partitions.get(&number).and_then(|one| one.loader.clone()),
+                    number => self
+                        .disk
+                        .partitions
+                        .get(&number)
+                        .and_then(|one| one.loader.as_deref().cloned()),
                 };
                 let grub = grub.ok_or("Boot sector signature not found")?;
                 self.menu(at, &grub, around.hardware.kernel)?;

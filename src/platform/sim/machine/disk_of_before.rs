@@ -42,11 +42,11 @@ pub(super) fn install(disk: &mut Disk, root: u32, grub: &Grub, firmware: Firmwar
         disk.partitions.iter_mut().map(|(_, one)| one).find(|one| one.kind == PartitionKind::Efi);
     match (firmware, efi) {
         (Firmware::Uefi, None) => return false,
-        (Firmware::Uefi, Some(efi)) => efi.loader = Some(grub.clone()),
+        (Firmware::Uefi, Some(efi)) => efi.loader = Some(Box::new(grub.clone())),
         (Firmware::Bios, _) => {
             disk.sector = Some(grub.clone());
             if let Some(partition) = disk.partitions.get_mut(&root) {
-                partition.loader = Some(grub.clone());
+                partition.loader = Some(Box::new(grub.clone()));
             }
         }
     }

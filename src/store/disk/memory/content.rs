@@ -2,6 +2,10 @@
 
 use super::{GRAIN, Loss, pages::Pages};
 
+/// Changes that wait for a sync at most: more, and all are written back, as a system does that
+/// is not asked for half a minute. A file that nobody ever syncs costs no more than this.
+const WAITING: usize = 4096;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     /// What reads see.
@@ -37,6 +41,9 @@ impl Content {
         }
         pending.apply(&mut self.now);
         self.pending.push(pending);
+        if self.pending.len() > WAITING {
+            self.sync();
+        }
     }
 
     pub(super) fn sync(&mut self) {

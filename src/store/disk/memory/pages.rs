@@ -1,12 +1,46 @@
 //! Bytes of a file in memory; where nobody has written, there is nothing but zeros, and no memory.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 /// As a store writes them.
 const PAGE: usize = 4096;
+
+/// Pages that there are, of all files in memory.
+static PAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of memory that all files in memory take now: who measures the memory of a program that
+/// simulates a disk takes them off.
+pub(super) fn held() -> usize {
+    PAGES.load(Relaxed) * PAGE
+}
+
+/// A page that was written to.
+#[derive(Debug)]
+struct Page(Box<[u8]>);
+
+impl Page {
+    fn of(bytes: Box<[u8]>) -> Self {
+        PAGES.fetch_add(1, Relaxed);
+        Self(bytes)
+    }
+}
+
+impl Clone for Page {
+    fn clone(&self) -> Self {
+        Self::of(self.0.clone())
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        PAGES.fetch_sub(1, Relaxed);
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
     len: usize,
-    pages: Vec<Option<Box<[u8]>>>,
+    pages: Vec<Option<Page>>,
 }
 
 impl Pages {
@@ -34,7 +68,7 @@ impl Pages {
         for (index, from, part) in parts(at, there) {
             let place = &mut out[part.clone()];
             match &self.pages[index] {
-                Some(page) => place.copy_from_slice(&page[from..from + part.len()]),
+                Some(page) => place.copy_from_slice(&page.0[from..from + part.len()]),
                 None => place.fill(0),
             }
         }
@@ -45,8 +79,8 @@ impl Pages {
     pub(super) fn write(&mut self, at: usize, data: &[u8]) {
         let there = self.len.saturating_sub(at).min(data.len());
         for (index, from, part) in parts(at, there) {
-            let page = self.pages[index].get_or_insert_with(|| vec![0; PAGE].into());
-            page[from..from + part.len()].copy_from_slice(&data[part]);
+            let page = self.pages[index].get_or_insert_with(|| Page::of(vec![0; PAGE].into()));
+            page.0[from..from + part.len()].copy_from_slice(&data[part]);
         }
     }
 
@@ -56,7 +90,7 @@ impl Pages {
         if len < self.len
             && let Some(Some(last)) = self.pages.get_mut(len / PAGE)
         {
-            last[len % PAGE..].fill(0);
+            last.0[len % PAGE..].fill(0);
         }
         self.len = len;
     }
