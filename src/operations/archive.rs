@@ -12,14 +12,17 @@ use super::{
 use crate::{
     environments::Environment,
     store::{
-        Change, EnvironmentRef as StoredRef, NodeRecord, OperationKind, OperationRecord, StatRow,
-        StatStep, Store, StoreError, Tree,
+        Change, EnvironmentRef as StoredRef, NodeRecord, NodeState, OperationKind, OperationRecord,
+        StatRow, StatStep, Store, StoreError, Tree,
     },
     types::{Code, EnvironmentChoice, EnvironmentRef, Kind, Problem},
 };
 use automata::{SetId, Status};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 impl From<StoreError> for Problem {
@@ -125,15 +128,18 @@ async fn end_change(
     let mut change = Change::new().put_operation(stored(operation)?);
     let cancelled = operation.cancel.is_cancelled() || operation.error().is_some();
     let discarded = operation.state();
-    let partitions = partitions(operation);
+    let (partitions, production) = partitions(operation);
     let mut before = store.nodes_called(&operation.nodes).await?;
     for name in &operation.nodes {
         let discarded = discarded.get(name).is_some_and(|status| status.state == "discarded");
         let Some(footprint) = operation.footprint.filter(|_| !discarded) else { continue };
         let well = operation.ended_as(name).is_some_and(|status| status != Status::Ko);
         let state = match (well, cancelled) {
+            (true, _) if footprint.ok == NodeState::RecordedEnv && production.contains(name) => {
+                NodeState::ProdEnv
+            }
             (true, _) => footprint.ok,
-            (false, true) => crate::store::NodeState::Aborted,
+            (false, true) => NodeState::Aborted,
             (false, false) => footprint.ko,
         };
         // A reboot or a power order does not change what is installed, nor does a deployment
@@ -188,7 +194,7 @@ type Carries = (Option<StoredRef>, Option<String>);
 fn node(
     operation: &Operation,
     name: &str,
-    state: crate::store::NodeState,
+    state: NodeState,
     (environment, partition): Carries,
 ) -> NodeRecord {
     let (node, user) = (name.to_owned(), operation.user.clone());
@@ -199,17 +205,22 @@ fn carried(known: Option<NodeRecord>) -> Carries {
     known.map_or((None, None), |node| (node.environment, node.partition))
 }
 
-/// By node: the partition that the plans of an operation are about.
-fn partitions(operation: &Operation) -> BTreeMap<String, String> {
+/// By node: the partition that the plans of an operation are about; the nodes of which that is
+/// the production partition of their cluster.
+fn partitions(operation: &Operation) -> (BTreeMap<String, String>, BTreeSet<String>) {
     let plans = operation.plans();
-    let mut partitions = BTreeMap::new();
+    let (mut partitions, mut production) = (BTreeMap::new(), BTreeSet::new());
     for order in plans["orders"].as_array().into_iter().flatten() {
         let Some(partition) = order["target"]["partition"].as_str() else { continue };
         let nodes = order["nodes"].as_array().into_iter().flatten();
         let names = nodes.filter_map(|node| node["name"].as_str());
+        let number = order["target"]["partition_number"].to_string();
+        if order["settings"]["prod"] == number.as_str() {
+            production.extend(names.clone().map(str::to_owned));
+        }
         partitions.extend(names.map(|name| (name.to_owned(), partition.to_owned())));
     }
-    partitions
+    (partitions, production)
 }
 
 /// What is to be known of what was done to each node.

@@ -36,7 +36,7 @@ pub(crate) struct Place {
     at: Option<Path>,
     /// `ok`, `ko`, `reboot_in_progress`, `rebooted` or `brk`.
     pub(crate) state: &'static str,
-    /// Why it failed last.
+    /// Why it failed, until it is tried again.
     pub(crate) error: Option<String>,
     /// What was asked for (power status).
     pub(crate) out: Option<String>,
@@ -184,6 +184,8 @@ impl Board {
             place.started = true;
             place.paused = false;
             place.passed = false;
+            // What failed before is not why it fails now.
+            place.error = None;
             let now = Instant::now();
             if inner.is_some() {
                 place.since = Some(now);
@@ -204,7 +206,8 @@ impl Board {
     /// `nodes` wait at a breakpoint until they are told to go on or given up.
     pub(crate) fn pause(&mut self, nodes: &NodeSet) {
         for id in nodes {
-            self.place_mut(id).paused = true;
+            let place = self.place_mut(id);
+            (place.paused, place.error) = (true, None);
         }
     }
 

@@ -13,7 +13,6 @@ use super::{
     record::{Footprint, Record},
     rights::Held,
     run::{self, Job},
-    target::is_production,
 };
 use crate::{
     environments::Environment,
@@ -24,7 +23,6 @@ use crate::{
     types::{Code, Common, Created, EnvironmentRef, Kind, Problem, RebootKind, RebootRequest},
 };
 use automata::{SetId, ranges};
-use config::Config;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,14 +66,16 @@ pub(super) async fn create(inner: &Arc<Inner>, asked: Asked) -> Result<Option<Cr
     if common.dry_run {
         return Ok(None);
     }
-    let (reservation, free, busy) = inner.reserve(&wid, &nodes, common.force);
+    let footprint = footprint(&asked.request);
+    let how = (common.force, footprint.is_none());
+    let (reservation, free, busy) = inner.reserve(&wid, &nodes, how);
     if free.is_empty() {
         return Err(all_busy(&busy));
     }
     if !busy.is_empty() {
         orders = self::orders(&site, &asked, &free, installed.as_ref(), &around)?;
     }
-    let record = record(&site.config, (&asked, level), installed.as_ref(), &orders, &nodes);
+    let record = record((&asked, level), footprint, installed.as_ref(), &orders, &nodes);
     let Common { client, keep, debug, .. } = common;
     let plans = Plans { orders, files, client, keep, debug };
     let draft = Draft { inner, wid, record, stored: stored(&plans)?, notes, again: false };
@@ -173,8 +173,8 @@ pub(super) fn all_busy(busy: &[Arc<Node>]) -> Problem {
 }
 
 fn record(
-    config: &Config,
     (asked, level): (&Asked, u8),
+    footprint: Option<Footprint>,
     installed: Option<&Installed>,
     orders: &[Order],
     nodes: &[Arc<Node>],
@@ -191,7 +191,7 @@ fn record(
         state: BTreeMap::new(),
         error: None,
         lines: Vec::new(),
-        footprint: footprint(config, &asked.request, nodes),
+        footprint,
         hook: asked.request.common().hook,
         hook_due: false,
     }
@@ -350,7 +350,7 @@ async fn look(grabber: &Grabber, files: &[What]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn footprint(config: &Config, request: &Request, nodes: &[Arc<Node>]) -> Option<Footprint> {
+fn footprint(request: &Request) -> Option<Footprint> {
     let states = |during, ok, ko| Some(Footprint { during, ok, ko });
     match request {
         Request::Deploy(_) => {
@@ -359,13 +359,8 @@ fn footprint(config: &Config, request: &Request, nodes: &[Arc<Node>]) -> Option<
         Request::Reboot(request) => {
             let ok = match request.kind {
                 Some(RebootKind::DeployEnv) => NodeState::DeployEnv,
-                Some(RebootKind::RecordedEnv) => {
-                    let partition = request.deploy_partition.as_deref().unwrap_or_default();
-                    let mut clusters =
-                        nodes.iter().filter_map(|node| config.cluster(&node.cluster));
-                    let production = clusters.all(|one| is_production(one, partition));
-                    if production { NodeState::ProdEnv } else { NodeState::RecordedEnv }
-                }
+                // On the production partition of a node's cluster it is that: the end knows.
+                Some(RebootKind::RecordedEnv) => NodeState::RecordedEnv,
                 _ => NodeState::Rebooted,
             };
             states(NodeState::Rebooting, ok, NodeState::RebootFailed)

@@ -128,9 +128,8 @@ const WORDS: [(&str, Word); 3] = [("exec", Word::Exec), ("send", Word::Send), ("
 
 fn operation(fields: &Fields<'_>) -> Result<CustomOperation, Invalid> {
     let name = fields.text("name")?;
-    if !name.chars().all(|c| c.is_alphanumeric() || "_.- ".contains(c)) {
-        let why = format!("'{name}' is not a name of letters, digits, '_', '.' and '-'");
-        return Err(fields.wrong("name", why));
+    if name.chars().any(char::is_control) {
+        return Err(fields.wrong("name", "is not one line of text"));
     }
     let file = || {
         let reference = fields.text("file")?;
@@ -181,7 +180,7 @@ mod tests {
         let wanted = json!({
             "SetDeploymentMiniOS": {"format_deploy_part": {
                 "override": true,
-                "pre-ops": [{"name": "a", "action": "exec", "command": "date", "timeout": 7, "retries": 2}],
+                "pre-ops": [{"name": "mine:1 | do/it", "action": "exec", "command": "date", "timeout": 7, "retries": 2}],
                 "substitute": [{"name": "b", "action": "run", "file": "/h/x.sh", "params": "1 two", "scattering": "chain"}],
                 "post-ops": [{"name": "c", "action": "send", "file": "http://w/f?x", "destination": "$KADEPLOY_TMP_DIR/d"}],
             }},
@@ -193,6 +192,7 @@ mod tests {
         );
         assert!(one.overrides);
         let before = &one.beside.before[0];
+        assert_eq!(before.name, "mine:1 | do/it");
         assert_eq!((before.timeout, before.retries), (Some(Duration::from_secs(7)), 2));
         let CustomAction::Run { arguments, .. } = &one.beside.instead[0].action else { panic!() };
         assert_eq!(arguments, &["1", "two"]);
@@ -225,7 +225,7 @@ mod tests {
             ),
             (
                 op(json!({"name": "x\n|", "action": "exec", "command": "c"})),
-                "is not a name of letters",
+                "SetDeploymentEnvDummy/dummy, is not one line of text [field: pre-ops/0/name]",
             ),
             (json!({"Magic": {}}), "Invalid macrostep name 'Magic'"),
             (json!({"Simple": {}}), "Invalid macrostep name 'Simple'"),

@@ -104,11 +104,12 @@ pub(super) async fn explain(
     })
 }
 
-/// The operation that holds a node, else the last one of those that are kept.
+/// The operation that holds a node, else the last one of those that are kept, rather one that
+/// did something to it than one that only asked.
 fn of(inner: &Inner, name: &str) -> Option<Arc<Operation>> {
     let table = inner.table.read().unwrap_or_else(PoisonError::into_inner);
     let mine = table.values().filter(|one| one.nodes.iter().any(|node| node == name));
-    mine.max_by_key(|one| (!one.ended(), one.start)).cloned()
+    mine.max_by_key(|one| (!one.ended(), !one.only_asks(), one.start)).cloned()
 }
 
 fn seen(

@@ -1,11 +1,12 @@
 //! What the filters look at, and what a cluster cannot do at all.
 
+use super::ways::PREINSTALL;
 use crate::{
     environments::{Environment, ImageKind, OsKind},
     nodes::{Firmware, Node},
-    steps::Target,
+    steps::{Micro, Target},
     types::{Code, DeployRequest, Problem},
-    workflows::{Facts, Instance},
+    workflows::{Beside, Facts, Instance, Wish},
 };
 use config::{Cluster, Config, model::Method};
 use std::sync::Arc;
@@ -56,6 +57,44 @@ pub(super) fn possible(cluster: &Cluster, positions: &[Vec<Instance>]) -> Result
     }
 }
 
+fn unsupported(cluster: &Cluster, filesystem: &str) -> String {
+    format!(
+        "The filesystem '{filesystem}' is not supported by the deployment system of the cluster {} (supported: {})",
+        cluster.name,
+        cluster.boot.kernels.deploy.supported_fs.0.join(", ")
+    )
+}
+
+/// Whether there is a filesystem for the files of an image to go to: one that the deployment
+/// system knows, or one that something of the site's or of the user's makes and mounts.
+///
+/// # Errors
+/// 7: nobody makes it.
+pub(super) fn has_place(
+    cluster: &Cluster,
+    environment: &Environment,
+    wish: &Wish,
+) -> Result<(), Problem> {
+    let known = &cluster.boot.kernels.deploy.supported_fs;
+    if environment.image.kind != ImageKind::Tar || known.contains(&environment.filesystem) {
+        return Ok(());
+    }
+    let instead = |micro: &str, beside: &Beside| {
+        micro == Micro::FormatDeployPart.name() && !beside.instead.is_empty()
+    };
+    let makes = |way: &Instance| {
+        let mut micro = way.micro.iter();
+        way.name == PREINSTALL || micro.any(|(name, limits)| instead(name, &limits.beside))
+    };
+    let made = wish.positions.iter().flatten().any(makes)
+        || wish.custom.iter().any(|one| instead(&one.micro, &one.beside));
+    if made {
+        return Ok(());
+    }
+    let why = unsupported(cluster, &environment.filesystem);
+    Err(Problem::new(Code::InvalidEnvironment, why))
+}
+
 /// What the filters look at.
 pub(super) fn facts(
     cluster: &Cluster,
@@ -67,19 +106,9 @@ pub(super) fn facts(
     let supported = &cluster.boot.kernels.deploy.supported_fs;
     let kind = environment.image.kind;
     let known = |filesystem: &str| supported.contains(filesystem);
-    let unsupported = |filesystem: &str| {
-        format!(
-            "The filesystem '{filesystem}' is not supported by the deployment system of the cluster {} (supported: {})",
-            cluster.name,
-            supported.0.join(", ")
-        )
-    };
     let mountable = known(&environment.filesystem);
-    if !mountable && kind == ImageKind::Tar {
-        return Err(Problem::new(Code::InvalidEnvironment, unsupported(&environment.filesystem)));
-    }
     if let Some(filesystem) = target.reformat_tmp.as_deref().filter(|name| !known(name)) {
-        return Err(Problem::new(Code::ConflictingOptions, unsupported(filesystem)));
+        return Err(Problem::new(Code::ConflictingOptions, unsupported(cluster, filesystem)));
     }
     let whole_disk = target.partition == target.device;
     if !mountable {

@@ -176,6 +176,11 @@ impl Operation {
         self.ended() && self.closed.is_cancelled()
     }
 
+    /// Whether it changes nothing: the power of nodes is asked for.
+    pub(crate) fn only_asks(&self) -> bool {
+        self.footprint.is_none()
+    }
+
     /// Whether it has ended.
     pub(crate) fn ended(&self) -> bool {
         self.inner().end.is_some()

@@ -92,6 +92,7 @@ pub(crate) fn deploy(
     facts::possible(cluster, &positions)?;
     let custom = (Kind::Deploy, &request.common);
     let wish = wish(positions, facts, &times, Level::Soft, custom)?;
+    facts::has_place(cluster, environment, &wish)?;
     notes.extend(wish.idle_breakpoint());
     let mut settings = settings(config, cluster, around, times.reboot()?);
     settings.vlan = around.vlan(config, request.vlan.as_deref());
@@ -145,7 +146,8 @@ pub(crate) fn reboot(
     let wish = wish(positions, facts, &times, level, (Kind::Reboot, &request.common))?;
     let mut settings = settings(config, cluster, around, times.reboot()?);
     settings.vlan = around.vlan(config, request.vlan.as_deref());
-    settings.profile = profile.filter(|_| kind == RebootKind::SetPxe);
+    let own = matches!(kind, RebootKind::SetPxe | RebootKind::RecordedEnv);
+    settings.profile = profile.filter(|_| own);
     let notes = wish.idle_breakpoint().into_iter().collect();
     let (cluster, begins) = (cluster.name.clone(), BTreeMap::new());
     Ok(Order { cluster, nodes, settings, target, wish, notes, begins })

@@ -30,6 +30,11 @@ impl Reservations {
         self.take_over(wid, nodes, |_| force)
     }
 
+    /// Takes nothing, for an operation that only asks: it is in nobody's way, and nobody in its.
+    pub(crate) fn none(&self, wid: &str) -> Reservation {
+        self.take(wid, Vec::new(), false).0
+    }
+
     /// The same, where `given_up` tells of those that are busy whether they are taken over.
     pub(crate) fn take_over(
         &self,

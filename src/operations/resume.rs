@@ -106,7 +106,10 @@ async fn prepare(
     let plans = Plans::deserialize(stored).map_err(|why| format!("its plans: {why}"))?;
     let Plans { orders, files, client, keep, debug } = plans;
     let nodes = orders.iter().flat_map(|order| order.nodes.iter().cloned()).collect();
-    let (reservation, ..) = inner.reservations.take(wid, nodes, true);
+    let reservation = match record.footprint {
+        Some(_) => inner.reservations.take(wid, nodes, true).0,
+        None => inner.reservations.none(wid),
+    };
     let (record, start, user) = (record.clone(), record.start, record.user.clone());
     let draft = Draft {
         inner,

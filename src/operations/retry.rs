@@ -36,7 +36,11 @@ pub(super) async fn retry(
     plans.orders.iter().try_for_each(|order| create::may_write(&held, first.kind, order))?;
     let wid = first.kind.new_id();
     let nodes: Vec<_> = plans.orders.iter().flat_map(|order| order.nodes.clone()).collect();
-    let (reservation, free, busy) = inner.reservations.take(&wid, nodes, false);
+    let (reservation, free, busy) = if first.only_asks() {
+        (inner.reservations.none(&wid), nodes, Vec::new())
+    } else {
+        inner.reservations.take(&wid, nodes, false)
+    };
     if free.is_empty() {
         return Err(create::all_busy(&busy));
     }

@@ -213,6 +213,10 @@ async fn carry_out(
     }
     grabber.depot.release(&operation.wid);
     inner.userfiles.release(&operation.wid);
+    // Another operation may be at work on nodes that were only asked for something.
+    if operation.only_asks() {
+        return carried;
+    }
     if let Err(error) = leave(&ports, operation.kind, &operation.watches).await {
         tracing::error!(wid = operation.wid, %error, "a boot profile stays behind");
     }

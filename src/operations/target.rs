@@ -90,11 +90,6 @@ pub(super) fn recorded(
     })
 }
 
-/// Whether `text` is the production partition of a cluster.
-pub(super) fn is_production(cluster: &Cluster, text: &str) -> bool {
-    cluster.partitioning.partitions.as_ref().is_some_and(|all| all.prod.to_string() == text)
-}
-
 /// What nodes call the partition that the administrator calls `text`, if it is one.
 pub(super) fn known_as(cluster: &Cluster, text: &str) -> Option<String> {
     let device = disk(cluster, None).ok()?;

@@ -1,14 +1,17 @@
 //! Turns what happens to one cluster's nodes into messages, states and events.
 
+mod journalist;
+
 use super::{board::Board, feed::Feed, log::Log};
 use crate::{
     nodes::Node,
-    steps::{Journalist, Undone},
+    steps::Undone,
     types::{EventBody, Kind},
     workflows::shown,
 };
 use automata::{
-    Event, Failures, NodeId, NodeSet, Observer, Path, Raise, Recovery, SetId, Status, ranges,
+    Event, Failures, NodeId, NodeSet, Observer, Path, Raise, Reason, Recovery, SetId, Status,
+    ranges,
 };
 use std::{
     sync::{
@@ -189,6 +192,19 @@ impl Watch {
         self.tell(set, EventBody::StepStarted { macro_step: outer, micro, nodes });
     }
 
+    fn finished(&self, path: &Path, set: SetId, ok: &NodeSet, ko: &Failures, elapsed: Duration) {
+        if let (Some((_, micro)), Some(why)) = (two(path), of_all(ok, ko)) {
+            self.say_of(set, 0, &format!("Error[{}] {why}", shown(&micro)));
+        }
+        self.ended(path, set, ok, ko, elapsed);
+    }
+
+    fn stopped(&self, path: &Path, set: SetId, nodes: &NodeSet) {
+        let step = path.last().map_or("", |step| &step.name);
+        let text = format!("*** Breakpoint on {step} reached for {}", self.folded(nodes));
+        self.say_of(set, 2, &text);
+    }
+
     fn ended(&self, path: &Path, set: SetId, ok: &NodeSet, ko: &Failures, elapsed: Duration) {
         let failed: NodeSet = ko.keys().copied().collect();
         let seconds = elapsed.as_secs();
@@ -202,6 +218,11 @@ impl Watch {
         let Some((outer, micro)) = two(path) else {
             return self.macro_ended(path, set, ok, &failed, seconds);
         };
+        for id in &failed {
+            let text =
+                format!("The node {} has been discarded of the current instance", self.name(id));
+            self.say_of(set, 5, &text);
+        }
         self.say_of(set, 4, &format!("   ~ Time in {}: {seconds}s", shown(&micro)));
         if !ok.is_empty() && !ko.is_empty() {
             let (failed, micro) = (self.folded(&failed), shown(&micro));
@@ -306,11 +327,11 @@ impl Observer for Watch {
                 self.say_of(*set, 3, &text);
             }
             Event::StepFinished { path, set, ok, ko, elapsed } => {
-                self.ended(path, *set, ok, ko, *elapsed);
+                self.finished(path, *set, ok, ko, *elapsed);
             }
             Event::Raised { path, set, nodes, elapsed } => self.raised(path, *set, nodes, *elapsed),
             Event::TimedOut { path, set, .. } => {
-                let step = path.last().map_or("", |step| &step.name);
+                let step = path.last().map_or("", |step| shown(&step.name));
                 let text = format!("Timeout in the {step} step, let's kill the instance");
                 self.say_of(*set, 1, &text);
             }
@@ -320,13 +341,16 @@ impl Observer for Watch {
                     self.board().again(outer, nodes);
                 }
             }
-            Event::Breakpoint { path, set, nodes } | Event::Paused { path, set, nodes } => {
-                if matches!(event, Event::Paused { .. }) {
-                    self.board().pause(nodes);
+            Event::Breakpoint { path, set, nodes } => {
+                self.stopped(path, *set, nodes);
+                if path.micro_step().is_some() {
+                    let text = format!("Step {} breakpointed", self.instance(path));
+                    self.say_of(*set, 1, &text);
                 }
-                let step = path.last().map_or("", |step| &step.name);
-                let text = format!("*** Breakpoint on {step} reached for {}", self.folded(nodes));
-                self.say_of(*set, 2, &text);
+            }
+            Event::Paused { path, set, nodes } => {
+                self.board().pause(nodes);
+                self.stopped(path, *set, nodes);
             }
             Event::Settled { set, nodes, status, reasons, elapsed, .. } => {
                 self.settled(*set, nodes, *status, reasons, *elapsed);
@@ -337,44 +361,11 @@ impl Observer for Watch {
     }
 }
 
-impl Journalist for Watch {
-    fn message(&self, level: u8, text: String) {
-        self.say_of(SetId(self.set.load(Ordering::Relaxed)), level, &text);
-    }
-
-    fn progress(&self, node: NodeId, written: u64, total: u64) {
-        // It is heard of.
-        let _ = self.board().place_mut(node);
-        let body = EventBody::Progress { node: self.name(node), written, total };
-        self.tell(SetId(self.set.load(Ordering::Relaxed)), body);
-    }
-
-    fn broken_stream(&self, cause: &'static str, what: &str) {
-        self.feed.count_broken_stream(cause);
-        self.message(4, format!("   * A stream broke: {what}"));
-    }
-
-    fn answer(&self, node: NodeId, text: String) {
-        self.board().place_mut(node).out = Some(text);
-    }
-
-    fn boot_state(&self, node: NodeId, state: &'static str) {
-        self.board().place_mut(node).state = state;
-    }
-
-    fn command(&self, node: NodeId, text: &str, status: i32, stdout: &[u8], stderr: &[u8]) {
-        let Some(debug) = &self.debug else { return };
-        let name = self.name(node);
-        let rule = "-".repeat(25);
-        let mut record = format!("{rule}\nNODE: {name}\n{rule}\nCOMMAND: {text}\n");
-        for (stream, bytes) in [("STDOUT", stdout), ("STDERR", stderr)] {
-            for line in String::from_utf8_lossy(bytes).lines() {
-                record += &format!("{stream}: {line}\n");
-            }
-        }
-        record += &format!("STATUS: {status}\n");
-        debug.add(0, Some(&name), SetId(-1), &record);
-    }
+/// Why a step failed on all its nodes, if that is the same for all.
+fn of_all<'k>(ok: &NodeSet, ko: &'k Failures) -> Option<&'k Reason> {
+    let mut reasons = ko.values();
+    let first = reasons.next().filter(|_| ok.is_empty())?;
+    reasons.all(|other| other == first).then_some(first)
 }
 
 /// The names of the macro- and the micro-step, where there is a micro-step.

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// What a macro-step gets beyond the boot's own bound when kexec is replaced by a reboot.
 const CLASSICAL_MARGIN: Duration = Duration::from_secs(200);
 
+/// The way on which an archive makes the partitions and the filesystem, and mounts it.
+pub(super) const PREINSTALL: &str = "SetDeploymentEnvUntrustedCustomPreInstall";
+
 /// The only instance of an operation that is no deployment.
 pub(super) fn single(name: &str) -> Instance {
     Instance { name: name.into(), raisable: true, ..Instance::default() }
@@ -78,7 +81,7 @@ pub(super) fn overridden(wanted: &AutomataOverride) -> Result<Vec<Vec<Instance>>
 pub(super) fn by_preinstall(positions: &mut [Vec<Instance>]) {
     let Some(ways) = positions.first_mut() else { return };
     let first = ways.first().cloned().unwrap_or_default();
-    *ways = vec![Instance { name: "SetDeploymentEnvUntrustedCustomPreInstall".into(), ..first }];
+    *ways = vec![Instance { name: PREINSTALL.into(), ..first }];
 }
 
 /// Boots through the firmware in place of jumps from kernel to kernel: into what is installed,

@@ -60,12 +60,14 @@ async fn writing(
         if cx.attempt() > 0 || cx.macro_attempt() > 0 || cx.recovering() {
             again::tidy(run, id).await?;
         }
-        for (index, (archive, file)) in archives.iter().zip(files).enumerate() {
+        let mut has_ticket = false;
+        for (archive, file) in archives.iter().zip(files) {
             unpack(run, cx, id, archive, file).await?;
             let Some(script) = script(run, archive) else { continue };
             let mut script = Arc::new(script);
             // One ticket for all the scripts of an attempt.
-            if index == 0 {
+            if !has_ticket {
+                has_ticket = true;
                 script = ticket::ticketed(run, cx, id, &script).await?.into();
             }
             remote::command(run, cx, id, script, Input::Empty).await?;

@@ -6,12 +6,15 @@
 //! afterwards; what a node boots next.
 
 use super::{Begin, Run, profile::Boots, ticket::Tickets};
-use crate::platform::{DiskId, Level, PowerAction, boot_id::BootId};
+use crate::{
+    nodes::Node,
+    platform::{DiskId, Level, PowerAction, boot_id::BootId},
+};
 use automata::{Context, Failures, NodeId, NodeSet, Reason};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, MutexGuard, PoisonError},
 };
 use tokio::time::Instant;
 
@@ -44,6 +47,11 @@ pub enum Note {
     },
     /// A node was seen down after it was ordered to boot.
     WentDown {
+        /// Which node.
+        node: NodeId,
+    },
+    /// A node is back from its boot, in the network that it was moved to.
+    Moved {
         /// Which node.
         node: NodeId,
     },
@@ -128,6 +136,8 @@ pub(super) struct Memory {
     pub(super) systems: BTreeMap<NodeId, BootId>,
     /// Nodes that go on from where another operation left them.
     pub(super) begins: BTreeMap<NodeId, Begin>,
+    /// Nodes that answer in the network that they were moved to.
+    moved: BTreeSet<NodeId>,
     last_order: u32,
 }
 
@@ -163,6 +173,10 @@ impl Run {
                 let order = BootOrder { by, at, answered, boot_id, was_off, went_down };
                 memory.boots.insert(node, order);
                 memory.powers.remove(&node);
+                memory.moved.remove(&node);
+            }
+            Note::Moved { node } => {
+                memory.moved.insert(node);
             }
             Note::WentDown { node } => {
                 if let Some(order) = memory.boots.get_mut(&node) {
@@ -220,6 +234,12 @@ impl Run {
             tracing::error!(wid = self.wid, ?note, %error, "a note was not kept");
         }
         self.take(note, Some(at));
+    }
+
+    /// The node behind an id, where it answers now.
+    pub(super) fn node_now(&self, id: NodeId) -> Arc<Node> {
+        let moved = self.memory().moved.contains(&id);
+        self.node_in(id, moved)
     }
 
     /// The last order to boot that was given to a node.

@@ -21,6 +21,10 @@ use std::{
 /// Bound of one power order: a BMC that says nothing for that long is dead.
 const ORDER_LIMIT: Duration = Duration::from_secs(45);
 
+/// Bound of asking a running system to go off, which is seen to the end: it may take 90 seconds to
+/// stop its services.
+const SOFT_OFF_LIMIT: Duration = Duration::from_secs(135);
+
 /// Bound of asking a running system to reboot: it hears that within seconds, or never.
 const SOFT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -276,7 +280,7 @@ async fn escalate(
             })
         };
         let now_failed = gather.each(&now, order).await;
-        // A level that is not provided says less than what the level before it said.
+        // A level that is not provided says less than one that was tried.
         failed = merge(&failed, now_failed);
     }
     gather.outcome(failed)
@@ -300,7 +304,9 @@ pub(super) async fn harder(run: &Run, id: NodeId, level: Level) -> Result<Level,
 
 fn merge(before: &Failures, now: Failures) -> Failures {
     let pick = |(id, reason): (NodeId, Reason)| match before.get(&id) {
-        Some(earlier) if reason.ends_with(NOT_PROVIDED) => (id, earlier.clone()),
+        Some(earlier) if reason.ends_with(NOT_PROVIDED) && !earlier.ends_with(NOT_PROVIDED) => {
+            (id, earlier.clone())
+        }
         _ => (id, reason),
     };
     now.into_iter().map(pick).collect()
@@ -357,5 +363,9 @@ async fn start(run: &Run, node: &Node, level: Level) -> Result<(), PowerError> {
 }
 
 pub(super) fn limit(action: PowerAction, level: Level) -> Duration {
-    if (action, level) == (PowerAction::Reboot, Level::Soft) { SOFT_LIMIT } else { ORDER_LIMIT }
+    match (action, level) {
+        (PowerAction::Reboot, Level::Soft) => SOFT_LIMIT,
+        (PowerAction::Off, Level::Soft) => SOFT_OFF_LIMIT,
+        _ => ORDER_LIMIT,
+    }
 }

@@ -19,15 +19,13 @@ pub enum Boots {
     Installed,
 }
 
-impl Boots {
-    /// What messages call it.
-    fn kind(self) -> &'static str {
-        match self {
-            Self::Deploy => "deploy",
-            Self::Nfsroot => "nfsroot",
-            Self::Custom => "custom",
-            Self::Installed => "local",
-        }
+/// What messages call a profile.
+fn kind(boots: Boots, choice: &BootChoice) -> &'static str {
+    match (choice, boots) {
+        (BootChoice::Custom { .. }, _) => "custom",
+        (BootChoice::Local(_), _) => "local",
+        (BootChoice::Network { .. }, Boots::Nfsroot) => "nfsroot",
+        (BootChoice::Network { .. }, _) => "deploy",
     }
 }
 
@@ -62,7 +60,7 @@ pub(super) async fn write(run: &Run, nodes: &NodeSet, boots: Boots) -> Outcome {
     match put(run, nodes, boots, &choice).await {
         Ok(()) => Outcome::ok(nodes.clone()),
         Err(error) => {
-            let kind = boots.kind();
+            let kind = kind(boots, &choice);
             Outcome::ko(nodes, format!("Cannot perform the set_pxe_for_{kind} operation: {error}"))
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn within(
     let output_limit = run.settings.output_limit;
     let command = Command { errand: errand.into(), input, deadline, output_limit };
     async move {
-        let output = run.ports.shell.run(run.node(id), &command).await;
+        let output = run.ports.shell.run(&run.node_now(id), &command).await;
         let output = output.map_err(|error| Reason::from(error.to_string()))?;
         let text = command.errand.text();
         run.journalist.command(id, &text, output.status, &output.stdout, &output.stderr);

@@ -75,6 +75,9 @@ pub(super) async fn wait_reboot(
             Ok(verdict) => verdict?,
             Err(_) => return Err(watch.unreachable()),
         }
+        if watch.node.address != run.node(id).address {
+            run.witness(Note::Moved { node: id }).await;
+        }
         if wanted.deploy && run.target.is_some() {
             run.is_in_deployment_system(id, watch.boot).await;
         }

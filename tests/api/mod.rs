@@ -1,6 +1,7 @@
 //! The REST interface over the wire, against a real service whose machines are files.
 
 mod access;
+mod asking;
 mod bmcs;
 mod bodies;
 mod busy;
@@ -14,17 +15,20 @@ mod environments;
 mod errors;
 mod events;
 mod explain;
+mod exports;
 mod fields;
 mod formats;
 mod fuzz;
 mod groups;
 mod hostile;
 mod installing;
+mod levels;
 mod metrics;
 mod moved;
 mod nodes;
 mod options;
 mod others;
+mod postinstalls;
 mod power;
 mod reboot;
 mod recorded;

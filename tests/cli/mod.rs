@@ -5,6 +5,7 @@
 
 mod configuration;
 mod deployments;
+mod examples;
 mod machines;
 mod migration;
 mod records;
@@ -13,5 +14,6 @@ mod simulate;
 mod site;
 mod starting;
 mod state;
+mod unused;
 
 pub(crate) use site::{signal, wait_for};

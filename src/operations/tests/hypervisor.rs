@@ -12,12 +12,17 @@ async fn an_image_with_a_hypervisor_is_booted_through_it() {
         "initrd": "/initrd.img",
     });
     let environment = bed.environment(json!({"os": "xen", "boot": boot}));
-    // The second boots by UEFI, and so by what is on its disk.
+    // GRUB of the network loads it itself, but for the second, which boots by UEFI.
     let nodes = [NODES[0], NODES[2]];
     let body = json!({"nodes": nodes, "environment": environment, "verbose_level": 5});
     let wid = bed.deploy(body).await;
     assert_eq!(bed.ended(&wid).await.0, nodes, "{}", bed.log(&wid));
     assert!(nodes.iter().all(|node| bed.runs_the_image(node)));
+    // Others boot it by what is on their disks.
+    let body = json!({"environment": environment, "verbose_level": 5});
+    let wid = bed.deploy(body).await;
+    assert_eq!(bed.ended(&wid).await.0, NODES, "{}", bed.log(&wid));
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
     // It cannot be started from a running kernel.
     let log = bed.log(&wid);
     assert!(log.contains("Performing a Deploy[BootNewEnvClassical] step"), "{log}");

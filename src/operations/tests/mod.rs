@@ -4,12 +4,18 @@
 mod age;
 mod cancel;
 mod explain;
+mod facts;
 mod hypervisor;
+mod keys;
+mod limits;
+mod named;
 mod newer;
+mod panics;
 mod reboots;
 mod retry;
 mod status;
 mod tidy;
+mod told;
 mod ways;
 
 use super::{Asked, Means, Operations, Premises, Request, Site, Stream, Viewer};
@@ -141,6 +147,18 @@ impl<'a> Bed<'a> {
     fn log(&self, wid: &str) -> String {
         let (lines, _) = self.operations.logs_since(Kind::Deploy, wid, &anna(), 0).unwrap();
         lines.into_iter().map(|line| line.text + "\n").collect()
+    }
+
+    /// What each command of an operation was, and what it printed, for one who has read none.
+    fn commands(&self, wid: &str) -> Vec<String> {
+        let lines = self.operations.debugs(Kind::Deploy, wid, &anna(), None).unwrap();
+        let text: String = lines.into_iter().map(|line| line.text + "\n").collect();
+        text.split("COMMAND: ").skip(1).map(str::to_owned).collect()
+    }
+
+    /// Lets the nodes of a deployment that wait at its breakpoint go on, or gives them up.
+    fn resume(&self, wid: &str, go_on: bool) {
+        self.operations.resume(Kind::Deploy, wid, &anna(), go_on).unwrap();
     }
 
     /// Orders that each node's BMC has had.

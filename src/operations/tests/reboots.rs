@@ -115,3 +115,70 @@ async fn back_into_what_is_recorded_unless_it_must_not_be_booted_again() {
         reboot(&bed, json!({"kind": "recorded_env", "environment": choice("kept")})).await;
     assert!(missing.unwrap_err().to_string().contains("You must specify the partition"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn into_what_is_recorded_by_a_profile_of_the_users_own() {
+    let scenario = Scenario::new(23, 3);
+    let bed = Bed::new(&scenario).await;
+    record(&bed, "kept", false).await;
+    // A profile that leads elsewhere shows which one was written.
+    let deploy = "#!ipxe\ninitrd http://10.0.0.1/deploy/initrd.img\n\
+        chain http://10.0.0.1/deploy/vmlinuz initrd=initrd.img quiet\n";
+    let wanted = |profile: Option<&str>| {
+        let mut body = json!({"kind": "recorded_env", "deploy_partition": "3",
+            "environment": {"user": "anna", "name": "kept", "version": 1}});
+        if let Some(profile) = profile {
+            body["pxe"] = json!({"profile": profile});
+        }
+        body
+    };
+    let wid = bed.deploy(json!({})).await;
+    assert_eq!(bed.ended(&wid).await.0, NODES, "{}", bed.log(&wid));
+    for (profile, leads) in [(None, false), (Some(deploy), true)] {
+        let wid = reboot(&bed, wanted(profile)).await.unwrap();
+        ended(&bed, &wid).await;
+        for node in NODES {
+            assert_eq!(bed.stage.world.boots_deployment(node), leads, "{profile:?} {node}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_production_partition_is_that_of_the_cluster() {
+    let scenario = Scenario::new(24, 3);
+    for (prod, state) in [(3, NodeState::ProdEnv), (5, NodeState::RecordedEnv)] {
+        let bed = Bed::with(&scenario, |config| {
+            let partitions = config.clusters[0].file.partitioning.partitions.as_mut().unwrap();
+            partitions.prod = prod;
+        })
+        .await;
+        record(&bed, "kept", false).await;
+        let choice = json!({"user": "anna", "name": "kept", "version": 1});
+        let mut environment = choice.clone();
+        environment["kind"] = "database".into();
+        let wid = bed.deploy(json!({"environment": environment})).await;
+        assert_eq!(bed.ended(&wid).await.0, NODES, "{}", bed.log(&wid));
+        let wanted =
+            json!({"kind": "recorded_env", "environment": choice, "deploy_partition": "3"});
+        let wid = reboot(&bed, wanted).await.unwrap();
+        assert_eq!(ended(&bed, &wid).await, 3);
+        assert_eq!(bed.record(NODES[0]).await.state, state, "prod {prod}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn into_the_deployment_system_with_the_users_key() {
+    let scenario = Scenario::new(25, 3);
+    let bed = Bed::new(&scenario).await;
+    let key = format!("server://{}/image.tgz", bed.dir.path().display());
+    for (changes, lets_in) in [(json!({}), false), (json!({"ssh_authorized_keys": key}), true)] {
+        let mut wanted = json!({"kind": "deploy_env", "level": "hard"});
+        wanted.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let wid = reboot(&bed, wanted).await.unwrap();
+        assert_eq!(ended(&bed, &wid).await, 3);
+        for node in NODES {
+            assert_eq!(bed.stage.world.keys(node), [lets_in, false], "{node}");
+            assert_eq!(bed.record(node).await.state, NodeState::DeployEnv);
+        }
+    }
+}

@@ -8,20 +8,20 @@ use crate::{
 use config::model::Method;
 
 /// Machines whose own systems let the service in.
-fn open_machines(seed: u64) -> Scenario {
+pub(super) fn open_machines(seed: u64) -> Scenario {
     let hardware = Hardware { open: true, ..Hardware::default() };
     Scenario { hardware, ..Scenario::new(seed, 3) }
 }
 
 /// The request's steps.
-fn steps(first: &str, second: &str, third: &str) -> Value {
+pub(super) fn steps(first: &str, second: &str, third: &str) -> Value {
     let one = |name: &str| json!([{"name": name, "timeout": 3000}]);
     json!({"automata": {"SetDeploymentMiniOS": one(first), "BroadcastEnv": one(second), "BootNewEnv": one(third)},
         "verbose_level": 5})
 }
 
 /// All machines on and running a system of their own.
-async fn switched_on(bed: &Bed<'_>) {
+pub(super) async fn switched_on(bed: &Bed<'_>) {
     for node in bed.stage.site.inventory.all() {
         let order = bed.ports.power.act(
             node,
@@ -34,7 +34,7 @@ async fn switched_on(bed: &Bed<'_>) {
     sleep(Duration::from_secs(600)).await;
 }
 
-async fn deployed(bed: &Bed<'_>, changes: Value, done: &[&str]) {
+pub(super) async fn deployed(bed: &Bed<'_>, changes: Value, done: &[&str]) {
     let wid = bed.deploy(changes).await;
     let (ok, ko) = bed.ended(&wid).await;
     let log = bed.log(&wid);
@@ -151,6 +151,30 @@ async fn an_environment_that_prepares_the_disk_itself() {
     .await;
     let wanted = steps("UntrustedCustomPreInstall", "Chain", "Classical");
     deployed(&bed, wanted, &["manage_admin_pre_install"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_writes_to_the_disk_has_its_ticket_wherever_it_stands() {
+    let scenario = Scenario::new(7, 3);
+    let bed = Bed::with(&scenario, |config| {
+        let install = |script: &str| config::model::cluster::Install {
+            file: "/simulated/site.tgz".into(),
+            format: config::model::cluster::ArchiveFormat::Tgz,
+            script: script.into(),
+        };
+        config.clusters[0].file.preinstall.files = vec![install("none"), install("part.sh")];
+    })
+    .await;
+    let mut wanted = steps("UntrustedCustomPreInstall", "Chain", "Classical");
+    wanted["debug"] = true.into();
+    let wid = bed.deploy(wanted).await;
+    assert_eq!(bed.ended(&wid).await.0, NODES, "{}", bed.log(&wid));
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    let ticket = format!("mkdir '/run/kadence-tickets/{wid}.");
+    let commands = bed.commands(&wid);
+    let script = commands.iter().find(|text| text.contains("/part.sh")).unwrap();
+    assert!(script.contains(&ticket), "{script}");
+    assert!(!commands.iter().any(|text| text.contains("site.sh")), "{commands:#?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Command, Stdio},
 };
@@ -233,4 +233,93 @@ fn tidying_ends_relays_and_not_the_shell_that_does_it() {
     let own = told.lines().find_map(|line| line.strip_prefix("own ")).unwrap();
     let own = format!("killed {own}");
     assert!(!told.lines().any(|line| line == own), "{told}");
+}
+
+#[test]
+fn keys_are_added_to_those_that_are_there() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("mnt it's/root/.ssh");
+    let keys = || fs::read_to_string(directory.join("authorized_keys")).unwrap();
+    let add = |key: &str| {
+        let errand = Errand::AddKeys { directory: directory.display().to_string() };
+        assert_eq!(printed(&errand, key), "");
+    };
+    add("ssh-ed25519 A anna\n");
+    assert_eq!(keys(), "ssh-ed25519 A anna\n");
+    // sshd insists on both.
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&directory.join("authorized_keys")), 0o600);
+    add("ssh-rsa B anna\n");
+    assert_eq!(keys(), "ssh-ed25519 A anna\nssh-rsa B anna\n");
+}
+
+/// What a shell makes of an errand that reads `input`: whether it ended well.
+fn ends_well(errand: &Errand, input: &[u8]) -> bool {
+    // A file stands for a device.
+    let text = errand.text().replace("[ -b ", "[ -f ");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &text]).stdin(Stdio::piped());
+    let mut shell = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // One that ends before it has read all is none the worse for it.
+    let _ = shell.stdin.take().unwrap().write_all(input);
+    shell.wait().unwrap().success()
+}
+
+/// The same bytes, compressed.
+fn compressed(compression: Compression, file: &Path) -> Vec<u8> {
+    let packed = Command::new(compression.program()).arg("-c").arg(file).output().unwrap();
+    assert!(packed.status.success(), "{packed:?}");
+    packed.stdout
+}
+
+/// More than a block of any of them, and hardly smaller when it is compressed.
+fn content() -> Vec<u8> {
+    (0..500_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+const STREAMS: [Compression; 4] =
+    [Compression::Gzip, Compression::Bzip2, Compression::Xz, Compression::Zstd];
+
+#[test]
+fn archives_of_every_compression_are_unpacked_and_broken_ones_are_not_well() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    fs::create_dir_all(at("from/etc")).unwrap();
+    fs::write(at("from/etc/file"), content()).unwrap();
+    symlink("file", at("from/etc/link")).unwrap();
+    let tar = Command::new("tar").args(["-cf", "../image", "etc"]).current_dir(at("from")).status();
+    assert!(tar.unwrap().success());
+    for compression in STREAMS {
+        let archive = compressed(compression, &at("image"));
+        for whole in [true, false] {
+            let to = at(&format!("{}-{whole}", compression.program()));
+            let (directory, options) = (to.display().to_string(), String::new());
+            let errand = Errand::UnpackArchive(Unpacking { directory, compression, options });
+            let input = if whole { &archive[..] } else { &archive[..archive.len() / 2] };
+            assert_eq!(ends_well(&errand, input), whole, "{}", to.display());
+            if whole {
+                assert!(fs::read(to.join("etc/file")).unwrap() == content());
+                assert_eq!(fs::read_link(to.join("etc/link")).unwrap(), Path::new("file"));
+            }
+        }
+    }
+}
+
+#[test]
+fn images_of_every_compression_are_written_and_broken_ones_are_not_well() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    fs::write(at("image"), content()).unwrap();
+    for compression in STREAMS {
+        let image = compressed(compression, &at("image"));
+        let device = at(&format!("{}-device", compression.program()));
+        // A device is there before, with something on it.
+        fs::write(&device, "what was there before").unwrap();
+        let errand = Errand::WriteImage { compression, device: device.display().to_string() };
+        assert!(ends_well(&errand, &image), "{}", device.display());
+        assert!(fs::read(&device).unwrap() == content(), "{}", device.display());
+        assert!(!ends_well(&errand, &image[..image.len() / 2]), "{}", device.display());
+        assert!(!ends_well(&errand, b"not compressed at all"), "{}", device.display());
+    }
 }

@@ -190,6 +190,12 @@ impl Disk {
         }
     }
 
+    /// Whether the user's keys are in a tree, for good.
+    pub(super) fn has_keys(&mut self) -> bool {
+        let mut trees = self.filesystems().filter_map(|filesystem| filesystem.tree.as_ref());
+        trees.any(|tree| tree.keys && tree.synced)
+    }
+
     /// Two have written to it at once: there is no file in what it holds.
     pub(super) fn garble(&mut self) {
         let image = Image { files: Some(BTreeSet::new()), ..Image::unknown("garbled".into(), 0) };

@@ -245,6 +245,12 @@ impl World {
         self.touch(node, |touch| touch.machine.mounted()).unwrap_or_default()
     }
 
+    /// Whether the user gets in with his keys: into the deployment system that a node runs now, and
+    /// into the image on its disk.
+    pub fn keys(&self, node: &str) -> [bool; 2] {
+        self.touch(node, |touch| touch.machine.keys()).unwrap_or_default()
+    }
+
     /// Somebody puts an empty disk with that serial number in place of a node's own.
     pub fn swap_disk(&self, node: &str, serial: &str) {
         self.touch(node, |touch| touch.machine.swap_disk(serial.to_owned()));

@@ -1,5 +1,6 @@
 //! Steps on simulated machines, one by one.
 
+mod moved;
 mod power;
 mod ticket;
 mod tidy;

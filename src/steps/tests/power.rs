@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    platform::{PowerAction, sim::FaultKind},
-    steps::Phase,
+    platform::{
+        PowerAction,
+        sim::{FaultKind, Hardware, Span},
+    },
+    steps::{Phase, PowerStep},
 };
 use tokio::time::Instant;
 
@@ -123,4 +126,22 @@ async fn an_order_that_cannot_be_written_down_is_not_given_nor_a_stronger_one_in
         };
         assert_eq!(bed.world.audit(orders), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_that_stops_what_it_runs_is_not_cut_off_meanwhile() {
+    let bed = |seed| {
+        let hardware = Hardware { shutdown: Span::new(85.0, 85.0), ..Hardware::default() };
+        Bed::new(&Scenario { hardware, ..Scenario::new(seed, 1) })
+    };
+    let bed = (1..99).map(bed).find(|bed| bed.world.runs("node-1.sim").is_some()).unwrap();
+    let off = Micro::Power(PowerStep::Off(Level::Soft));
+    let ended = bed.step(off, &Context::detached("power")).await;
+    assert!(ended.ko.is_empty(), "{ended:?}");
+    let order = |note: &Note| match note {
+        Note::Power { level, phase, .. } => Some((*level, *phase)),
+        _ => None,
+    };
+    let orders: Vec<_> = bed.notes().iter().filter_map(order).collect();
+    assert_eq!(orders, [(Level::Soft, Phase::Intent), (Level::Soft, Phase::Observed)]);
 }

@@ -35,6 +35,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// Default time for an order to take effect.
 pub const SETTLE: Duration = Duration::from_secs(15);
+/// So many times as long may a system take to go off that is asked to: it stops its services first,
+/// which systemd by itself gives 90 seconds.
+const SOFT_OFF: u32 = 6;
 /// Pause between two readings while an order takes effect: BMCs have no events for
 /// this that all of them send, and they are slow.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -70,7 +73,8 @@ impl fmt::Debug for RealPower {
 
 impl RealPower {
     /// Power by the commands that `commands` gives for a node, and by BMC drivers.
-    /// An order has to take effect within `settle` ([`SETTLE`]).
+    /// An order has to take effect within `settle` ([`SETTLE`]), a system that is asked to go off
+    /// within six times that.
     ///
     /// # Errors
     /// When the HTTP client cannot be made.
@@ -116,7 +120,7 @@ impl RealPower {
     async fn act_by_command(
         &self,
         node: &Node,
-        action: PowerAction,
+        (action, level): (PowerAction, Level),
         template: &str,
         end: Instant,
     ) -> Result<(), PowerError> {
@@ -124,8 +128,8 @@ impl RealPower {
             return commands::run(template, node, left(end)).await.map(drop);
         };
         // A BMC that is silent must leave time for the command.
-        let half = Instant::now() + left(end) / 2;
-        let before = self.observe(node, half).await.unwrap_or_else(|error| {
+        let early = Instant::now() + left(end) / 3;
+        let before = self.observe(node, early).await.unwrap_or_else(|error| {
             tracing::debug!(node = node.name, %error, "the power state cannot be read");
             None
         });
@@ -134,7 +138,7 @@ impl RealPower {
         }
         commands::run(template, node, left(end)).await?;
         match before {
-            Some(_) => self.see(node, action, wanted, end).await,
+            Some(_) => self.see(node, (action, level), wanted, end).await,
             None => Ok(()),
         }
     }
@@ -152,14 +156,16 @@ impl RealPower {
             Level::{Hard, Soft, VeryHard},
             PowerAction::{Off, On, Reboot},
         };
-        let state = self.read(bmc, end).await?;
+        // One that is silent is not waited for as long as a system that goes off.
+        let early = if (action, level) == (Off, Soft) { left(end) / 3 } else { left(end) };
+        let state = self.read(bmc, Instant::now() + early).await?;
         let sent = match (action, level, state) {
             (Reboot, Soft, _) => return Err(not_provided(action, level)),
             (On, _, PowerState::On) | (Off, _, PowerState::Off) => return Ok(()),
             (Reboot, Hard, PowerState::On) => return self.order(bmc, Order::Reset, end).await,
             (Reboot, VeryHard, PowerState::On) => {
                 self.order(bmc, Order::Off, end).await?;
-                self.see(node, action, PowerState::Off, end).await?;
+                self.see(node, (action, level), PowerState::Off, end).await?;
                 Order::On
             }
             (On | Reboot, ..) => Order::On,
@@ -167,19 +173,22 @@ impl RealPower {
             (Off, ..) => Order::Off,
         };
         self.order(bmc, sent, end).await?;
-        self.see(node, action, wanted(action).unwrap_or(PowerState::On), end).await
+        let wanted = wanted(action).unwrap_or(PowerState::On);
+        self.see(node, (action, level), wanted, end).await
     }
 
-    /// Reads the state until it is as `wanted`, for at most [`RealPower::settle`].
+    /// Reads the state until it is as `wanted`, for as long as an order may take to show.
     async fn see(
         &self,
         node: &Node,
-        action: PowerAction,
+        (action, level): (PowerAction, Level),
         wanted: PowerState,
         end: Instant,
     ) -> Result<(), PowerError> {
         let start = Instant::now();
-        let limit = end.min(start + self.settle);
+        let asked = (action, level) == (PowerAction::Off, Level::Soft);
+        let settle = if asked { self.settle * SOFT_OFF } else { self.settle };
+        let limit = end.min(start + settle);
         let (mut seen, mut failed) = (None, None);
         loop {
             match timeout_at(limit, self.observe(node, limit)).await {
@@ -200,7 +209,7 @@ impl RealPower {
             (None, None) => PowerError::Refused(format!(
                 "{action} of {}: accepted, but the state could not be read within {}",
                 node.name,
-                crate::platform::rounded(self.settle)
+                crate::platform::rounded(settle)
             )),
         })
     }
@@ -223,7 +232,7 @@ impl RealPower {
         }
         let address = node.bmc.as_ref().map_or_else(|| node.name.clone(), Bmc::place);
         match (template, by_driver) {
-            (Some(template), _) => self.act_by_command(node, action, template, end).await,
+            (Some(template), _) => self.act_by_command(node, (action, level), template, end).await,
             (None, Some(bmc)) => {
                 if let Some(silent) = self.lines.silence(&address, level) {
                     return Err(silent);

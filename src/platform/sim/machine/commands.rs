@@ -276,15 +276,17 @@ impl Machine {
     /// where `chain.c32` looks for one.
     fn install_loader(&mut self, memory: &mut Memory, variables: &Variables) -> Result<(), Failed> {
         let root = value(variables, "KADEPLOY_ENV_EXTRACTION_DIR");
-        if value(variables, "KADEPLOY_OS_KIND") != "linux" {
-            return Ok(());
-        }
+        let hypervisor = match value(variables, "KADEPLOY_OS_KIND") {
+            "linux" => "",
+            "xen" => value(variables, "KADEPLOY_ENV_HYPERVISOR"),
+            _ => return Ok(()),
+        };
         let Some(number) = memory.mounts.get(root).copied() else {
             return fail("boot loader", &format!("nothing is mounted on {root}"));
         };
         let (kernel, initrd) =
             (value(variables, "KADEPLOY_ENV_KERNEL"), value(variables, "KADEPLOY_ENV_INITRD"));
-        for file in [kernel, initrd].into_iter().filter(|file| !file.is_empty()) {
+        for file in [hypervisor, kernel, initrd].into_iter().filter(|file| !file.is_empty()) {
             if !self.disk.tree(number).is_some_and(|tree| tree.has(file)) {
                 return fail("boot loader", &format!("the image has no file {file}"));
             }

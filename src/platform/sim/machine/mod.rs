@@ -227,6 +227,13 @@ impl Machine {
         }
     }
 
+    /// Whether the user gets in with his keys: into the deployment system that it runs now, and
+    /// into the image on its disk.
+    pub(super) fn keys(&mut self) -> [bool; 2] {
+        let now = matches!(&self.state, State::Running(System::Deployment(memory)) if memory.keys);
+        [now, self.disk.has_keys()]
+    }
+
     /// Number of the boot it is in; none while no system runs.
     pub(super) fn boot(&self) -> Option<u64> {
         matches!(self.state, State::Running(_)).then_some(self.boots)

@@ -106,13 +106,14 @@ async fn a_status_command_verifies_where_it_can_be_read() {
     let (state, logged) = (state.display(), log.display());
     let commands = Commands {
         power_on: at(Level::Soft, format!("echo on >>{logged}; echo up >{state}")),
-        power_off: at(Level::Soft, format!("echo off >>{logged}")),
+        power_off: at(Level::Hard, format!("echo off >>{logged}")),
         power_status: Some(format!("cat {state}")),
         ..Commands::default()
     };
     let n1 = node("n1", [127, 0, 8, 1]);
     let power = with(commands.clone(), LIE);
-    let act = async |action| power.act(&n1, action, Level::Soft, LONG).await;
+    let level = |action| if action == PowerAction::Off { Level::Hard } else { Level::Soft };
+    let act = async |action| power.act(&n1, action, level(action), LONG).await;
     assert_eq!(power.status_text(&n1, LONG).await.expect("a text"), "power is off");
     act(PowerAction::Off).await.expect("off already");
     act(PowerAction::On).await.expect("on");
@@ -125,7 +126,7 @@ async fn a_status_command_verifies_where_it_can_be_read() {
     // A status that cannot be read, or none: exit 0 is believed.
     for power_status in [Some("echo maybe".into()), Some("exit 1".into()), None] {
         let power = with(Commands { power_status, ..commands.clone() }, SHORT);
-        power.act(&n1, PowerAction::Off, Level::Soft, LONG).await.expect("believed");
+        power.act(&n1, PowerAction::Off, Level::Hard, LONG).await.expect("believed");
         assert!(power.status(&n1, LONG).await.is_err());
     }
 }
@@ -147,4 +148,26 @@ async fn a_status_that_hangs_later_does_not_hide_what_was_seen() {
     let error = power.act(&n1, PowerAction::On, Level::Soft, LONG).await.expect_err("a lie");
     assert!(matches!(error, PowerError::NoEffect { state: PowerState::Off, .. }), "{error}");
     assert_eq!(read(&asked).lines().count(), 3);
+}
+
+#[tokio::test]
+async fn a_system_that_is_asked_to_go_off_has_time_to_stop_what_it_runs() {
+    let folder = folder();
+    let state = folder.path().join("state");
+    let slowly = format!("( sleep 4; echo off >{} ) >/dev/null 2>&1 &", state.display());
+    let power_off = BTreeMap::from([(Level::Soft, slowly.clone()), (Level::Hard, slowly)]);
+    let power_status = Some(format!("cat {}", state.display()));
+    let power = with(Commands { power_off, power_status, ..Commands::default() }, SHORT);
+    let n1 = node("n1", [127, 0, 8, 1]);
+    let act = async |level| {
+        fs::write(&state, "on").expect("written");
+        power.act(&n1, PowerAction::Off, level, LONG).await
+    };
+    // A switch that is as slow has had no effect.
+    let error = act(Level::Hard).await.expect_err("too late");
+    assert!(matches!(error, PowerError::NoEffect { state: PowerState::On, .. }), "{error}");
+    while read(&state).trim() != "off" {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(act(Level::Soft).await, Ok(()));
 }
