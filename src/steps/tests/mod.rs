@@ -1,6 +1,7 @@
 //! Steps on simulated machines, one by one.
 
 mod power;
+mod profile;
 mod ticket;
 mod tidy;
 mod wait;
