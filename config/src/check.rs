@@ -36,6 +36,8 @@ pub(crate) enum Check {
     /// A section that may be shortened: `off` for none, `on` for its defaults, a text for
     /// this key of it.
     Short(&'static str),
+    /// A section in which this key is there wherever it is written, also without a value.
+    Present(&'static str),
     /// A command line whose program, where it can be found, can be executed.
     Command,
 }
@@ -50,6 +52,7 @@ impl Check {
             Self::Types(words) => format!("`type`: {}", crate::read::one_of(words)).into(),
             Self::Text(_, words) => words.into(),
             Self::Short(key) => format!("may be `off`, `on`, or its `{key}` alone").into(),
+            Self::Present(key) => format!("`{key}` may stand there without a value").into(),
             Self::File => "readable file, relative to the configuration directory".into(),
             Self::Program => "program, relative to the configuration directory".into(),
             Self::NewFile => "file that can be written or created".into(),
@@ -86,6 +89,7 @@ pub(crate) fn apply<'v>(
             (wrong == 0).then_some(Cow::Borrowed(at))
         }
         (Check::Short(key), _) => Some(Cow::Owned(in_full(key, at))),
+        (Check::Present(key), _) => Some(Cow::Owned(with_section(key, at))),
         (_, Data::Text(text)) if text.is_empty() => Some(Cow::Borrowed(at)),
         (Check::OneOf(words), Data::Text(_)) => cx.word(at, words).map(|_| Cow::Borrowed(at)),
         (Check::Text(holds, words), Data::Text(text)) => {
@@ -125,6 +129,18 @@ fn in_full(key: &str, at: &Located) -> Located {
         other => other.clone(),
     };
     Located { data, ..at.clone() }
+}
+
+/// A section whose key without a value is an empty section.
+fn with_section(key: &str, at: &Located) -> Located {
+    let mut at = at.clone();
+    if let Data::Map(entries) = &mut at.data {
+        let empty = |entry: &&mut Entry| entry.key == key && matches!(entry.value.data, Data::Null);
+        for entry in entries.iter_mut().filter(empty) {
+            entry.value.data = Data::Map(Vec::new());
+        }
+    }
+    at
 }
 
 /// Why a demand on the machine's files is not met: what is there, and what should be.

@@ -171,9 +171,10 @@ sections; `*` stands for each item of a list. A key that is absent, or null, tak
 default; **mandatory** ones have none. Relative paths of files start at the
 configuration directory. An empty text means \"not set\".
 
-Unknown keys, and keys that have no effect, are reported and stop nothing. A missing
-mandatory key, a wrong type and a value that is not allowed stop the service from
-starting; all of them are told at once.
+Unknown keys, keys that have no effect, and what is there twice are reported and stop
+nothing: of a key, and of clusters of one name, the last one counts, of nodes of one name the
+first. Numbers that begin with a 0 are octal. A missing mandatory key, a wrong type and a
+value that is not allowed stop the service from starting; all of them are told at once.
 
 A file that changes is loaded half a second later; `kadence reload` and SIGHUP do it at once.
 All of it takes effect or nothing does, and operations that run keep what they began with. In

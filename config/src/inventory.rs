@@ -1,6 +1,7 @@
 //! The machines: ranges unfolded, each name, address and MAC once.
 
-use crate::mistake::Mistake;
+use crate::load::NO_NODES;
+use crate::mistake::{Mistake, Place};
 use crate::model::clusters::{Bmc, BmcKeys, ClusterKeys, NodeKeys};
 use crate::model::site::Node;
 
@@ -17,16 +18,30 @@ use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
 pub(crate) struct Taken(HashMap<(&'static str, String), (Arc<Source>, Span)>);
 
 impl Taken {
-    /// Records that a name, an address... is in use; a second use is a mistake.
-    fn claim(&mut self, what: &'static str, value: &str, at: &Located, cx: &mut Reader<'_>) {
+    /// Records that a name, an address... is in use; where it was already, that place.
+    fn claim(&mut self, what: &'static str, value: &str, at: &Located) -> Option<Place> {
         let key = (what, value.to_owned());
         if let Some((source, span)) = self.0.get(&key) {
-            let found = format!("the {what} `{value}` a second time");
-            let mistake = Mistake::new(at, found, format!("each {what} once"));
-            cx.mistakes.push(mistake.other(source.place(*span)));
-        } else {
-            self.0.insert(key, (Arc::clone(&at.source), at.span));
+            return Some(source.place(*span));
         }
+        self.0.insert(key, (Arc::clone(&at.source), at.span));
+        None
+    }
+
+    /// The same; a second use is told, with what becomes of it. Whether it is the first one.
+    fn first(
+        &mut self,
+        (what, value): (&'static str, &str),
+        at: &Located,
+        becomes: &str,
+        cx: &mut Reader<'_>,
+    ) -> bool {
+        let other = self.claim(what, value, at);
+        if let Some(other) = &other {
+            let text = format!("the {what} `{value}` a second time, after {other}: {becomes}");
+            cx.notice(at.place(), &at.path, text);
+        }
+        other.is_none()
     }
 }
 
@@ -37,10 +52,10 @@ pub(crate) fn nodes(
     taken: &mut Taken,
     cx: &mut Reader<'_>,
 ) -> Vec<Node> {
-    taken.claim("cluster name", &keys.name, at.get("name").unwrap_or(at), cx);
     let entries = at.get("nodes").map_or(&[][..], Located::items);
     if entries.is_empty() {
-        cx.wrong(at.get("nodes").unwrap_or(at), "at least one node");
+        let at = at.get("nodes").unwrap_or(at);
+        cx.mistakes.push(Mistake::new(at, at.found(), "at least one node").old_text(NO_NODES));
     }
     let unfolded = keys.nodes.iter().zip(entries);
     unfolded.flat_map(|(keys, at)| unfold(keys, at, taken, cx).unwrap_or_default()).collect()
@@ -60,7 +75,9 @@ fn unfold(
     let (names, addresses) = (names?, addresses?);
     if names.len() != addresses.len() {
         let found = format!("{} names and {} addresses", names.len(), addresses.len());
-        cx.mistake(at, found, "as many names as addresses");
+        let mistake = Mistake::new(at, found, "as many names as addresses");
+        let old = "Incoherent number of hostnames and IP addresses";
+        cx.mistakes.push(mistake.old_text(old));
         return None;
     }
     let macs = spread_macs(keys, names.len(), at, cx);
@@ -80,10 +97,18 @@ fn unfold(
             );
             return None;
         };
-        taken.claim("node name", &name, name_at, cx);
-        taken.claim("address", &address.to_string(), address_at, cx);
+        if !taken.first(("node name", &name), name_at, "this one does not count", cx) {
+            continue;
+        }
+        let text = address.to_string();
+        taken.first(("address", &text), address_at, "they boot the same profile", cx);
         for mac in &macs {
-            taken.claim("MAC address", mac, at.get("mac").unwrap_or(at), cx);
+            let at = at.get("mac").unwrap_or(at);
+            if let Some(other) = taken.claim("MAC address", mac, at) {
+                let found = format!("the MAC address `{mac}` a second time");
+                let mistake = Mistake::new(at, found, "each MAC address once");
+                cx.mistakes.push(mistake.other(other));
+            }
         }
         nodes.push(Node {
             name,

@@ -22,6 +22,9 @@ use std::{
 /// Largest file read: over that it is not a configuration.
 const LARGEST: u64 = 64 << 20;
 
+/// What Kadeploy says where there is no node at all.
+pub(crate) const NO_NODES: &str = "The nodes list is empty";
+
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
@@ -66,7 +69,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Mistakes> {
             in_order(&mut cx.notices, |notice| (&notice.place, &notice.key));
             Ok(Loaded { config, notices: cx.notices })
         }
-        _ => Err(Mistakes::once_each(cx.mistakes)),
+        _ => Err(Mistakes::once_each(cx.mistakes, cx.notices)),
     }
 }
 
@@ -80,7 +83,7 @@ pub fn load_client(dir: &Path) -> Result<LoadedClient, Mistakes> {
         .and_then(|tree| Client::read(&tree, &mut cx));
     match client {
         Some(client) if cx.mistakes.is_empty() => Ok(LoadedClient { client, notices: cx.notices }),
-        _ => Err(Mistakes::once_each(cx.mistakes)),
+        _ => Err(Mistakes::once_each(cx.mistakes, cx.notices)),
     }
 }
 
@@ -141,9 +144,9 @@ fn read(file: &Path, cx: &mut Reader<'_>) -> Option<String> {
     let text = if large { Err("too large".to_owned()) } else { text_of(file) };
     text.map_err(|reason| {
         let name = file.file_name().unwrap_or_default().display();
-        // Kadeploy's own words come first: scripts look for them.
-        let found = format!("The {name} file cannot be read: {reason}");
-        cx.mistakes.push(Mistake::file(file.to_owned(), found, "a text file that can be read"));
+        let words = format!("The {name} file cannot be read");
+        let (found, expected) = (format!("{words}: {reason}"), "a text file that can be read");
+        cx.mistakes.push(Mistake::file(file.to_owned(), "", found, expected).unread(words));
     })
     .ok()
 }
@@ -158,16 +161,39 @@ fn clusters(cx: &mut Reader<'_>) -> (Vec<Cluster>, bool) {
     let entries = tree.get("clusters").map_or(&[][..], Located::items);
     if entries.is_empty() {
         if ClustersKeys::read(&tree, cx).is_some() {
-            cx.wrong(tree.get("clusters").unwrap_or(&tree), "at least one cluster");
+            let at = tree.get("clusters").unwrap_or(&tree);
+            let mistake = Mistake::new(at, at.found(), "at least one cluster");
+            cx.mistakes.push(mistake.old_text(NO_NODES));
         }
         return (Vec::new(), false);
     }
     cx.section(&tree, ClustersKeys::KEYS);
     let mut taken = Taken::default();
+    let entries = last_of_each(entries, cx);
     // One by one, so that a mistake in one does not hide those of the others.
     let clusters: Vec<_> = entries.iter().filter_map(|at| cluster(at, &mut taken, cx)).collect();
     let whole = clusters.len() == entries.len();
     (clusters, whole)
+}
+
+/// The entries of clusters; of several with one name the last.
+fn last_of_each<'e>(entries: &'e [Located], cx: &mut Reader<'_>) -> Vec<&'e Located> {
+    let name = |at: &'e Located| at.get("name").and_then(Located::text);
+    let last: HashMap<_, _> = entries.iter().filter_map(|at| Some((name(at)?, at))).collect();
+    let mut counted = Vec::new();
+    for at in entries {
+        match name(at).map(|name| (name, last[name])).filter(|(_, last)| last.path != at.path) {
+            None => counted.push(at),
+            Some((name, last)) => {
+                let text = format!(
+                    "the cluster `{name}` is there once more, at {}: this one does not count",
+                    last.place()
+                );
+                cx.notice(at.place(), &at.path, text);
+            }
+        }
+    }
+    counted
 }
 
 /// A cluster, from its entry in `clusters.conf`. Its file is read even where the entry
@@ -202,8 +228,9 @@ fn commands(clusters: &mut [Cluster], whole: bool, cx: &mut Reader<'_>) {
     let entries = match &tree.data {
         Data::Null => return,
         Data::Map(entries) => entries,
-        _ => return cx.wrong(&tree, "a map of node names to commands"),
+        _ => return cx.mistyped(&tree, "Hash", "a map of node names to commands"),
     };
+    cx.repeated(&tree, entries);
     let mut own: HashMap<&str, NodeCommands> = HashMap::new();
     for entry in entries {
         if let Some(commands) = NodeCommands::read(&entry.value, cx) {
@@ -228,5 +255,6 @@ fn unknown_node(name: &str, at: &Located, names: &[String], cx: &mut Reader<'_>)
         .map(|near| format!("did you mean `{near}`?"));
     let found = format!("the node `{name}`");
     let expected = "the full name of a node in clusters.conf";
-    cx.mistakes.push(Mistake::new(at, found, expected).hint(hint));
+    let old = format!("The node {name} does not exist");
+    cx.mistakes.push(Mistake::new(at, found, expected).hint(hint).old_text(old));
 }

@@ -72,29 +72,78 @@ pub struct Mistake {
     pub hint: Option<String>,
     /// The other place of a mistake that takes two.
     pub other: Option<Place>,
+    /// What Kadeploy said of it, where it said something.
+    pub(crate) old: Option<Old>,
+}
+
+/// What Kadeploy says of a mistake: scripts look for its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Old {
+    /// Of a key.
+    Field(String),
+    /// Of a whole file, or of things that no single key says.
+    Text(String),
+    /// That a file cannot be read, which has no place before it.
+    Unread(String),
 }
 
 impl Mistake {
     pub(crate) fn new(at: &Located, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self {
-            place: at.place(),
-            key: at.path.clone(),
-            found: found.into(),
-            expected: expected.into(),
-            hint: None,
-            other: None,
-        }
+        Self::at(at.place(), &at.path, found, expected)
     }
 
     pub(crate) fn syntax(source: &Source, at: Span, found: String, expected: &str) -> Self {
-        let (place, key, expected) = (source.place(at), String::new(), expected.to_owned());
-        Self { place, key, found, expected, hint: None, other: None }
+        Self::at(source.place(at), "", found, expected)
     }
 
-    pub(crate) fn file(file: PathBuf, found: impl Into<String>, expected: &str) -> Self {
-        let place = Place::whole(file);
-        let (key, expected) = (String::new(), expected.to_owned());
-        Self { place, key, found: found.into(), expected, hint: None, other: None }
+    /// About a file as a whole, or a key of it whose place is not known.
+    pub fn file(file: PathBuf, key: &str, found: impl Into<String>, expected: &str) -> Self {
+        Self::at(Place::whole(file), key, found, expected)
+    }
+
+    fn at(place: Place, key: &str, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        let (key, found, expected) = (key.to_owned(), found.into(), expected.into());
+        Self { place, key, found, expected, hint: None, other: None, old: None }
+    }
+
+    /// Kadeploy's own words for it, about the key.
+    pub(crate) fn old(mut self, words: impl Into<String>) -> Self {
+        self.old = Some(Old::Field(words.into()));
+        self
+    }
+
+    /// The same, where they name no key.
+    pub(crate) fn old_text(mut self, words: impl Into<String>) -> Self {
+        self.old = Some(Old::Text(words.into()));
+        self
+    }
+
+    /// Kadeploy's words for it begin with `what`.
+    pub(crate) fn old_begins(&mut self, what: &str) {
+        let words = match &self.old {
+            Some(Old::Field(words) | Old::Text(words) | Old::Unread(words)) => words,
+            None => &self.found,
+        };
+        self.old = Some(Old::Field(format!("{what}, {words}")));
+    }
+
+    /// Kadeploy's own words for it, which stand alone.
+    pub(crate) fn unread(mut self, words: String) -> Self {
+        self.old = Some(Old::Unread(words));
+        self
+    }
+
+    /// The line that Kadeploy prints; ours, in its form, where it has no words of its own.
+    fn old_line(&self) -> String {
+        let file = self.place.file.file_name().unwrap_or_default().display();
+        let field =
+            if self.key.is_empty() { String::new() } else { format!(" [field: {}]", self.key) };
+        match &self.old {
+            Some(Old::Unread(words)) => words.clone(),
+            Some(Old::Text(words)) => format!("Error({file}) {words}"),
+            Some(Old::Field(words)) => format!("Error({file}) {words}{field}"),
+            None => format!("Error({file}) {}{field}", self.found),
+        }
     }
 
     pub(crate) fn hint(mut self, hint: Option<String>) -> Self {
@@ -111,6 +160,7 @@ impl Mistake {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = if self.key.is_empty() { "" } else { &format!(": {}", self.key) };
+        writeln!(f, "{}", self.old_line())?;
         writeln!(f, "{}{key}", self.place)?;
         self.place.snippet(f)?;
         writeln!(f, "  found:    {}", self.found)?;
@@ -127,13 +177,18 @@ impl fmt::Display for Mistake {
 
 /// All mistakes of all files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct Mistakes {
+    /// In the order of the files.
+    pub all: Vec<Mistake>,
+    /// What else is worth saying about them.
+    pub notices: Vec<Notice>,
+}
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.0.len();
+        let count = self.all.len();
         writeln!(f, "{count} mistake{} in the configuration", if count == 1 { "" } else { "s" })?;
-        for mistake in &self.0 {
+        for mistake in &self.all {
             write!(f, "\n{mistake}\n")?;
         }
         Ok(())
@@ -142,10 +197,11 @@ impl fmt::Display for Mistakes {
 
 impl Mistakes {
     /// In order; a file that is used twice has its mistakes told once.
-    pub(crate) fn once_each(mut found: Vec<Mistake>) -> Self {
-        in_order(&mut found, |mistake| (&mistake.place, &mistake.key));
-        found.dedup();
-        Self(found)
+    pub(crate) fn once_each(mut all: Vec<Mistake>, mut notices: Vec<Notice>) -> Self {
+        in_order(&mut all, |mistake| (&mistake.place, &mistake.key));
+        all.dedup();
+        in_order(&mut notices, |notice| (&notice.place, &notice.key));
+        Self { all, notices }
     }
 }
 
@@ -201,6 +257,15 @@ pub struct Notice {
     pub key: String,
     /// What there is to say.
     pub text: String,
+}
+
+impl Notice {
+    /// The line that Kadeploy prints, where it has one.
+    pub fn old(&self) -> Option<String> {
+        let file = self.place.file.file_name().unwrap_or_default().display();
+        let unused = self.class == Class::Unknown;
+        unused.then(|| format!("Warning({file}) Unused field '{}'", self.key))
+    }
 }
 
 impl fmt::Display for Notice {

@@ -3,8 +3,11 @@
 use crate::check;
 use crate::key::{Effect, Key, Need, Shape};
 use crate::mistake::{Class, Mistake, Notice, Place};
-use crate::tree::{Data, Located};
-use std::{collections::BTreeMap, path::Path};
+use crate::tree::{Data, Entry, Located};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 /// A type that a value of the files can have.
 pub(crate) trait Value: Sized {
@@ -40,6 +43,11 @@ impl<'a> Reader<'a> {
         self.mistakes.push(Mistake::new(at, at.found(), expected));
     }
 
+    /// Records that a value has another type than `kind`, as Kadeploy calls it.
+    pub(crate) fn mistyped(&mut self, at: &Located, kind: &str, expected: impl Into<String>) {
+        self.mistakes.push(Mistake::new(at, at.found(), expected).old(mistyped(kind)));
+    }
+
     /// Records a mistake in words of its own.
     pub(crate) fn mistake(
         &mut self,
@@ -64,6 +72,7 @@ impl<'a> Reader<'a> {
         match &at.data {
             Data::Null => Some(at),
             Data::Map(entries) => {
+                self.repeated(at, entries);
                 let unknown = entries.iter().filter(|e| keys.iter().all(|key| key.name != e.key));
                 for entry in unknown {
                     let names = keys.iter().map(|key| key.name);
@@ -80,8 +89,21 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let names: Vec<_> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
-                self.wrong(at, format!("a section of the keys {}", names.join(", ")));
+                self.mistyped(at, "Hash", format!("a section of the keys {}", names.join(", ")));
                 None
+            }
+        }
+    }
+
+    /// Tells of keys that stand there more than once: the last one counts.
+    pub(crate) fn repeated(&mut self, at: &Located, entries: &[Entry]) {
+        let last: HashMap<_, _> = entries.iter().map(|entry| (&entry.key, entry)).collect();
+        for entry in entries {
+            let last = last[&entry.key];
+            if last.span != entry.span {
+                let last = at.source.place(last.span);
+                let text = format!("does not count: it is there once more, at {last}");
+                self.notice(at.source.place(entry.span), &entry.value.path, text);
             }
         }
     }
@@ -115,6 +137,7 @@ impl<'a> Reader<'a> {
                     Mistake::new(section, "no such key", format!("a mandatory key: {kind}"));
                 self.mistakes.push(
                     Mistake { key: section.below(key.name), ..mistake }
+                        .old(MANDATORY)
                         .hint(meant_as(section, key, keys)),
                 );
                 return None;
@@ -161,7 +184,7 @@ impl<'a> Reader<'a> {
 
     /// Records that a key is missing because of what another says.
     pub(crate) fn needed(&mut self, section: &Located, key: &str, why: impl Into<String>) {
-        let mut mistake = Mistake::new(section, format!("no `{key}`"), why);
+        let mut mistake = Mistake::new(section, format!("no `{key}`"), why).old(MANDATORY);
         mistake.key = section.below(key);
         self.mistakes.push(mistake);
     }
@@ -172,11 +195,12 @@ impl<'a> Reader<'a> {
             Data::Text(text) => Some(text),
             Data::Bool(_) | Data::Int(_) | Data::Float(_) => {
                 let hint = Some("write it in quotes".to_owned());
-                self.mistakes.push(Mistake::new(at, at.found(), "String").hint(hint));
+                let mistake = Mistake::new(at, at.found(), "String").old(mistyped("String"));
+                self.mistakes.push(mistake.hint(hint));
                 None
             }
             _ => {
-                self.wrong(at, "String");
+                self.mistyped(at, "String", "String");
                 None
             }
         }
@@ -188,7 +212,7 @@ impl<'a> Reader<'a> {
             Data::Bool(false) if words.contains(&"off") => "off",
             Data::Text(text) => text,
             _ => {
-                self.wrong(at, one_of(words));
+                self.mistyped(at, "String", one_of(words));
                 return None;
             }
         };
@@ -197,7 +221,8 @@ impl<'a> Reader<'a> {
         }
         let hint =
             nearest(text, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        self.mistakes.push(Mistake::new(at, at.found(), one_of(words)).hint(hint));
+        let mistake = Mistake::new(at, at.found(), one_of(words)).old(not_allowed(text, words));
+        self.mistakes.push(mistake.hint(hint));
         None
     }
 
@@ -208,7 +233,10 @@ impl<'a> Reader<'a> {
             Data::Text(text) if text.parse::<i64>().is_ok() => Some("write it without quotes"),
             _ => None,
         };
-        let mistake = Mistake::new(at, at.found(), check::range_in_words(min, max));
+        let mut mistake = Mistake::new(at, at.found(), check::range_in_words(min, max));
+        if !matches!(at.data, Data::Int(_)) {
+            mistake = mistake.old(mistyped("Integer"));
+        }
         self.mistakes.push(mistake.hint(hint.map(str::to_owned)));
         None
     }
@@ -219,11 +247,29 @@ impl<'a> Reader<'a> {
             Data::Null => Some(&[]),
             Data::List(items) => Some(items),
             _ => {
-                self.wrong(at, format!("list of {of}"));
+                self.mistyped(at, "Array", format!("list of {of}"));
                 None
             }
         }
     }
+}
+
+/// What Kadeploy says of a key that is not there.
+pub(crate) const MANDATORY: &str = "The field is mandatory";
+
+/// What it says of a value of another type than `kind`.
+fn mistyped(kind: &str) -> String {
+    format!("The field should have the type {kind}")
+}
+
+/// What it says of a word that is none of those allowed.
+pub(crate) fn not_allowed(found: &str, words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+    let words = match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
+    };
+    format!("Invalid value '{found}', allowed values are: {words}")
 }
 
 /// The unknown key of a section that was most likely meant as `key`.
@@ -293,10 +339,11 @@ impl<T: Value> Value for BTreeMap<String, T> {
             Data::Null => return Some(Self::new()),
             Data::Map(entries) => entries,
             _ => {
-                cx.wrong(at, Self::shape().kind());
+                cx.mistyped(at, "Hash", Self::shape().kind());
                 return None;
             }
         };
+        cx.repeated(at, entries);
         let items: Vec<_> = entries
             .iter()
             .map(|entry| Some((entry.key.clone(), T::read(&entry.value, cx)?)))

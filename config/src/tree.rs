@@ -64,7 +64,16 @@ impl Located {
     /// The value of `key`, where this is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.data {
-            Data::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|e| &e.value),
+            // Of several the last counts.
+            Data::Map(entries) => entries.iter().rfind(|entry| entry.key == key).map(|e| &e.value),
+            _ => None,
+        }
+    }
+
+    /// The text, where this is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -136,6 +145,10 @@ fn shortened(text: &str) -> String {
 pub(crate) fn parse(source: &Arc<Source>) -> Result<Located, Box<Mistake>> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: MAX_VALUES, max_events: 2 * MAX_VALUES },
+        // As the parser of Kadeploy has it: both of a key that is there twice come here, and
+        // 0100 is 64.
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text.0, options) {
@@ -151,9 +164,7 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<Located, Box<Mistake>> {
 /// What the parser found, without its own place and snippet, and what it expected.
 fn reason(error: &serde_saphyr::Error) -> (String, &'static str) {
     let text = error.without_snippet().to_string();
-    let (found, expected) = if let Some((text, _)) = text.split_once(", set DuplicateKeyPolicy") {
-        (text, "each key once")
-    } else if let Some((text, _)) = text.split_once("; use from_str_multiple") {
+    let (found, expected) = if let Some((text, _)) = text.split_once("; use from_str_multiple") {
         (text, "one YAML document")
     } else {
         (text.as_str(), "well-formed YAML")

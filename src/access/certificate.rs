@@ -22,6 +22,7 @@ const CODED: engine::GeneralPurpose = engine::GeneralPurpose::new(
 const UNSIGNED: &str = "The certificate was not signed by the trusted CA";
 
 /// Who signs the certificates of users.
+#[derive(Debug)]
 pub(super) struct Authority {
     /// Its public key, DER.
     key: Vec<u8>,
@@ -34,7 +35,7 @@ impl Authority {
     /// The file holds neither, or a key of a kind that nobody should trust any more.
     pub(super) fn new(written: &ClientCertificate) -> anyhow::Result<Self> {
         if let Some(file) = &written.ca_cert {
-            let der = pem(file)?;
+            let der = pem(file)?.contents;
             let (_, certificate) = X509Certificate::from_der(&der)
                 .map_err(|_| anyhow::anyhow!("{} holds no certificate", file.display()))?;
             return Ok(Self { key: certificate.public_key().raw.to_vec() });
@@ -44,10 +45,13 @@ impl Authority {
             bail!("DSA signatures are not checked any more: use an authority with RSA or EC");
         }
         let Some(file) = &key.file else { bail!("no file of the authority's key") };
-        let der = pem(file)?;
-        SubjectPublicKeyInfo::from_der(&der)
-            .map_err(|_| anyhow::anyhow!("{} holds no public key", file.display()))?;
-        Ok(Self { key: der })
+        let pem = pem(file)?;
+        let key =
+            if pem.label == "RSA PUBLIC KEY" { with_kind(&pem.contents) } else { pem.contents };
+        match SubjectPublicKeyInfo::from_der(&key) {
+            Ok((_, info)) if info.parsed().is_ok() => Ok(Self { key }),
+            _ => bail!("{} holds no public key", file.display()),
+        }
     }
 
     /// The names in the certificate of a header, if it is signed and its time is now.
@@ -82,10 +86,68 @@ fn common_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     names.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
 }
 
+/// An RSA key of PKCS #1, as OpenSSL's older tools write it, with the kind of key before it.
+fn with_kind(key: &[u8]) -> Vec<u8> {
+    /// The identifier of RSA, and no parameters.
+    const RSA: [u8; 15] =
+        [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 5, 0];
+    let bits = der(0x03, &[&[0][..], key].concat());
+    der(0x30, &[&RSA[..], &bits[..]].concat())
+}
+
+/// A value of DER.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let length = match *length {
+        [] => vec![0],
+        [short @ 0..0x80] => vec![short],
+        _ => [&[0x80 | u8::try_from(length.len()).unwrap_or_default()][..], length].concat(),
+    };
+    [&[tag][..], &length[..], content].concat()
+}
+
 /// The first block of a PEM file.
-fn pem(file: &Path) -> anyhow::Result<Vec<u8>> {
+fn pem(file: &Path) -> anyhow::Result<Pem> {
     let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let (pem, _) = Pem::read(std::io::Cursor::new(text))
         .map_err(|_| anyhow::anyhow!("{} is no PEM file", file.display()))?;
-    Ok(pem.contents)
+    Ok(pem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::model::access::KeyFile;
+    use std::process::Command;
+
+    /// By OpenSSL, as administrators make them.
+    #[test]
+    fn an_rsa_key_may_be_in_its_older_form() {
+        let dir = tempfile::tempdir().unwrap();
+        let openssl = |words: &str| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(words.split(' ')).current_dir(dir.path());
+            let ran = openssl.output().unwrap();
+            assert!(ran.status.success(), "{words}: {ran:?}");
+        };
+        openssl("req -x509 -newkey rsa:2048 -nodes -keyout key -out ca -subj /CN=anna -days 2");
+        openssl("rsa -in key -RSAPublicKey_out -out old");
+        openssl("rsa -in key -pubout -out new");
+        let shown = fs::read_to_string(dir.path().join("ca")).unwrap();
+        assert!(fs::read_to_string(dir.path().join("old")).unwrap().contains("RSA PUBLIC KEY"));
+        let read = |name: &str| {
+            let file = Some(dir.path().join(name));
+            Authority::new(&ClientCertificate {
+                ca_public_key: Some(KeyFile { file, algorithm: KeyAlgorithm::Rsa }),
+                ca_cert: None,
+                whitelist: Vec::new(),
+            })
+        };
+        let (old, new) = (read("old").unwrap(), read("new").unwrap());
+        assert_eq!(old.key, new.key);
+        assert_eq!(old.header(&CODED.encode(shown)).unwrap(), ["anna"]);
+        let other = read("key").unwrap_err().to_string();
+        assert!(other.ends_with("/key holds no public key"), "{other}");
+    }
 }

@@ -58,16 +58,22 @@ pub struct Access {
     acl: Option<Hosts>,
     basic: Option<Basic>,
     certificate: Option<(Hosts, Authority)>,
-    ident: Option<Hosts>,
+    /// Whose hosts may use it, and the port of the service there.
+    ident: Option<(Hosts, u16)>,
     store: Arc<dyn Store>,
 }
 
-impl Access {
-    /// What the configuration says; names of hosts are resolved now.
-    ///
-    /// # Errors
-    /// A name that does not resolve, a key or certificate that cannot be used.
-    pub fn new(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Self> {
+/// The methods that the configuration has, each as far as it can be used.
+struct Methods {
+    acl: anyhow::Result<Option<Hosts>>,
+    basic: anyhow::Result<Option<Basic>>,
+    certificate: anyhow::Result<Option<(Hosts, Authority)>>,
+    ident: anyhow::Result<Option<(Hosts, u16)>>,
+}
+
+impl Methods {
+    /// Names of hosts are resolved now.
+    fn of(config: &Config) -> Self {
         let written = &config.server.authentication;
         let local = config.server.security.local_only;
         // On the loopback address there is nobody else to let in.
@@ -81,23 +87,46 @@ impl Access {
             .map(|acl| Hosts::new(&acl.whitelist).context("authentication/acl/whitelist"));
         let basic = written.http_basic.as_ref().map(|basic| {
             let realm = basic.realm.clone().unwrap_or_else(|| realm(config));
-            Ok::<_, anyhow::Error>(Basic::new(
-                hosts(&basic.whitelist, "http_basic")?,
-                realm,
-                basic.dbfile.clone(),
-            ))
+            let hosts = hosts(&basic.whitelist, "http_basic")?;
+            Ok(Basic::new(hosts, realm, basic.dbfile.clone()))
         });
         let certificate = written.certificate.as_ref().map(|one| {
             let authority = Authority::new(one).context("authentication/certificate")?;
-            Ok::<_, anyhow::Error>((hosts(&one.whitelist, "certificate")?, authority))
+            Ok((hosts(&one.whitelist, "certificate")?, authority))
         });
-        let ident = written.ident.as_ref().map(|ident| hosts(&ident.whitelist, "ident"));
+        let ident = written.ident.as_ref().map(|ident| {
+            let hosts = hosts(&ident.whitelist, "ident")?;
+            Ok((hosts, ident::PORT))
+        });
+        Self {
+            acl: acl.transpose(),
+            basic: basic.transpose(),
+            certificate: certificate.transpose(),
+            ident: ident.transpose(),
+        }
+    }
+}
+
+/// Why methods of the configuration cannot be used, each with the key before it.
+pub fn unusable(config: &Config) -> Vec<anyhow::Error> {
+    let Methods { acl, basic, certificate, ident } = Methods::of(config);
+    [acl.err(), basic.err(), certificate.err(), ident.err()].into_iter().flatten().collect()
+}
+
+impl Access {
+    /// What the configuration says.
+    ///
+    /// # Errors
+    /// A name that does not resolve, a key or certificate that cannot be used.
+    pub fn new(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Self> {
+        let Methods { acl, basic, certificate, ident } = Methods::of(config);
+        let prefix = config.server.authentication.global.headers_prefix.clone();
         Ok(Self {
-            prefix: written.global.headers_prefix.clone(),
-            acl: acl.transpose()?,
-            basic: basic.transpose()?,
-            certificate: certificate.transpose()?,
-            ident: ident.transpose()?,
+            prefix,
+            acl: acl?,
+            basic: basic?,
+            certificate: certificate?,
+            ident: ident?,
             store,
         })
     }
@@ -139,8 +168,8 @@ impl Access {
                 }
                 Err(refused("Specified user does not match with the certificate's CN"))
             }
-            (Some(user), None, Some(hosts)) => {
-                if identified(hosts, peer).await? == user {
+            (Some(user), None, Some(ident)) => {
+                if identified(ident, peer).await? == user {
                     return Ok(whole(user.to_owned()));
                 }
                 Err(refused(
@@ -152,7 +181,7 @@ impl Access {
                 let first = proven(method, peer, header).await?.into_iter().next();
                 first.map(whole).ok_or_else(|| refused("The certificate names nobody"))
             }
-            (None, None, Some(hosts)) => identified(hosts, peer).await.map(whole),
+            (None, None, Some(ident)) => identified(ident, peer).await.map(whole),
             (None, None, None) => Err(self.nobody()),
         }
     }
@@ -196,11 +225,11 @@ async fn proven(
 }
 
 /// Whom the client's machine says the connection belongs to.
-async fn identified(hosts: &Hosts, peer: &Peer) -> Result<String, Problem> {
+async fn identified((hosts, port): &(Hosts, u16), peer: &Peer) -> Result<String, Problem> {
     if !hosts.admit(peer.address.ip()).await {
         return Err(refused(UNTRUSTED));
     }
-    let service = SocketAddr::new(peer.address.ip(), ident::PORT);
+    let service = SocketAddr::new(peer.address.ip(), *port);
     let ports = (peer.address.port(), peer.port);
     ident::ask(service, ports, IDENT_LIMIT).await.map_err(refused)
 }

@@ -1,7 +1,14 @@
 use super::*;
 use crate::store::{EmbeddedStore, MemoryDisk};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use config::model::access::Host;
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
+use std::net::Ipv4Addr;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    task::JoinSet,
+};
 use warp::http::{HeaderMap, HeaderValue, Method};
 
 /// An authority, and certificates that it or somebody else signs.
@@ -47,6 +54,46 @@ fn access(certificate: Option<Authority>, acl: Option<&str>, basic: bool) -> Acc
         ident: None,
         store: Arc::new(store),
     }
+}
+
+/// An ident service that names `user` for every connection.
+async fn ident(user: &'static str, tasks: &mut JoinSet<()>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tasks.spawn(async move {
+        loop {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let mut asked = String::new();
+            stream.read_line(&mut asked).await.unwrap();
+            let answer = format!("{} : USERID : UNIX : {user}\r\n", asked.trim());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn the_ident_service_of_the_client_names_the_user() {
+    let mut tasks = JoinSet::new();
+    let port = ident("anna", &mut tasks).await;
+    let with = |hosts: Hosts| Access { ident: Some((hosts, port)), ..access(None, None, false) };
+    let known = with(Hosts::local());
+    // It names who says nothing, and proves who says it.
+    assert_eq!(ask(&known, "127.0.0.1", &[]).await.unwrap(), "anna");
+    assert_eq!(ask(&known, "127.0.0.1", &[("x-lab-user", "anna")]).await.unwrap(), "anna");
+    let text = ask(&known, "127.0.0.1", &[("x-lab-user", "root")]).await.unwrap_err();
+    assert_eq!(text, "Specified user does not match with the one given by the ident service");
+    let network = Host::Network { address: "192.0.2.0".parse().unwrap(), prefix: 24 };
+    let elsewhere = with(Hosts::new(&[network]).unwrap());
+    for said in [&[][..], &[("x-lab-user", "anna")]] {
+        assert_eq!(ask(&elsewhere, "127.0.0.1", said).await.unwrap_err(), UNTRUSTED);
+    }
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let nobody = Access { ident: Some((Hosts::local(), port)), ..access(None, None, false) };
+    let text = ask(&nobody, "127.0.0.1", &[]).await.unwrap_err();
+    assert_eq!(text, "Connection to ident service was refused");
 }
 
 fn headers(all: &[(&'static str, &str)]) -> HeaderMap {

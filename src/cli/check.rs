@@ -3,7 +3,7 @@
 use super::{ConfigDir, Failure, table::lines};
 use crate::client::{Printer, tell, write_out};
 use clap::Args;
-use config::{Class, KeyDoc, Loaded, Mistakes, Place};
+use config::{Class, KeyDoc, Loaded, Mistakes, Notice, Place};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ impl CheckArgs {
         if let Some(key) = &self.explain {
             return explain(key, printer);
         }
-        let loaded = config::load(&self.config.config_dir);
+        let loaded = config::load(&self.config.config_dir).and_then(usable);
         let classed = |loaded: &Loaded| loaded.notices.iter().any(|one| one.class != Class::Note);
         let well = loaded.as_ref().is_ok_and(|loaded| !self.strict || !classed(loaded));
         if self.json {
@@ -40,17 +40,33 @@ impl CheckArgs {
         } else {
             match &loaded {
                 Ok(loaded) => tell_loaded(loaded)?,
-                Err(mistakes) => tell(mistakes.to_string().trim_end()),
+                Err(mistakes) => {
+                    tell(mistakes.to_string().trim_end());
+                    tell_notices(&mistakes.notices);
+                }
             }
         }
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn tell_loaded(Loaded { config, notices }: &Loaded) -> std::io::Result<()> {
+/// The same if all that it names can be used.
+fn usable(loaded: Loaded) -> Result<Loaded, Mistakes> {
+    let all = crate::server::look(&loaded.config);
+    if all.is_empty() { Ok(loaded) } else { Err(Mistakes { all, notices: loaded.notices }) }
+}
+
+fn tell_notices(notices: &[Notice]) {
     for notice in notices {
+        if let Some(old) = notice.old() {
+            tell(&old);
+        }
         tell(&format!("notice: {notice}"));
     }
+}
+
+fn tell_loaded(Loaded { config, notices }: &Loaded) -> std::io::Result<()> {
+    tell_notices(notices);
     let (clusters, nodes) = (config.clusters.len(), config.nodes().count());
     write_out(&format!(
         "{}: no mistakes, {} notices, {clusters} clusters, {nodes} nodes\n",
@@ -62,7 +78,7 @@ fn tell_loaded(Loaded { config, notices }: &Loaded) -> std::io::Result<()> {
 fn document(loaded: &Result<Loaded, Mistakes>, well: bool) -> Value {
     let (mistakes, notices) = match loaded {
         Ok(loaded) => (&[][..], &loaded.notices[..]),
-        Err(mistakes) => (&mistakes.0[..], &[][..]),
+        Err(mistakes) => (&mistakes.all[..], &mistakes.notices[..]),
     };
     let mistake = |one: &config::Mistake| {
         let mut value = at(&one.place, &one.key);

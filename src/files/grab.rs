@@ -101,7 +101,9 @@ impl Grabber {
             FileRef::Web(url) => web(url, false).await,
             FileRef::Client(path) => web(&exported(self.client.as_deref(), path)?, true).await,
         };
-        let source = opened.map_err(|why| unreadable(file, &why))?;
+        // A web server is asked for the size first.
+        let what_of = if matches!(file, FileRef::Server(_)) { GRAB } else { SIZE };
+        let source = opened.map_err(|why| cannot(what_of, file, &why))?;
         if let Some(tag) = what.tag()
             && source.stamp().etag.as_deref() != Some(tag)
         {
@@ -200,9 +202,16 @@ impl Depot for Cache {
     }
 }
 
+const GRAB: &str = "Unable to grab the file";
+const SIZE: &str = "Unable to get the size of";
+
 /// The error of a file that cannot be had.
 pub(super) fn unreadable(file: impl fmt::Display, why: &io::Error) -> Problem {
-    Problem::new(Code::InvalidFile, format!("Unable to grab the file {file} ({why})"))
+    cannot(GRAB, file, why)
+}
+
+fn cannot(what: &str, file: impl fmt::Display, why: &io::Error) -> Problem {
+    Problem::new(Code::InvalidFile, format!("{what} {file} ({why})"))
         .hint("check the address, and whether the service may read what is there")
 }
 

@@ -136,8 +136,8 @@ fn names(nodes: &[Arc<Node>]) -> Vec<&str> {
     nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
-/// Whether the user may deploy the partitions of an order: recorded as the name of the disk
-/// with the number behind it, or as the system names it. Whatever else is done to nodes needs a
+/// Whether the user may deploy the partitions of an order, which a right may call whatever files
+/// and requests call them, or as the system does. Whatever else is done to nodes needs a
 /// right on any.
 pub(super) fn may_write(held: &Held, kind: Kind, order: &Order) -> Result<(), Problem> {
     let nodes = names(&order.nodes);
@@ -152,11 +152,11 @@ pub(super) fn may_write(held: &Held, kind: Kind, order: &Order) -> Result<(), Pr
     }
     let real = &target.partition;
     let detail = format!("deployment on partition {real}");
-    if target.device == *real {
-        return held.demand(&nodes, real, &detail);
+    let mut also = target.also.iter();
+    if also.any(|name| held.demand(&nodes, name, "").is_ok()) {
+        return Ok(());
     }
-    let written = format!("{}{}", target.device, target.partition_number);
-    held.demand(&nodes, &written, &detail).or_else(|_| held.demand(&nodes, real, &detail))
+    held.demand(&nodes, real, &detail)
 }
 
 fn stored(plans: &Plans) -> Result<Value, Problem> {

@@ -1,6 +1,6 @@
 //! What the filters look at, and what a cluster cannot do at all.
 
-use super::ways::PREINSTALL;
+use super::{settings::partition, ways::PREINSTALL};
 use crate::{
     environments::{Environment, ImageKind, OsKind},
     nodes::{Firmware, Node},
@@ -8,7 +8,10 @@ use crate::{
     types::{Code, DeployRequest, Problem},
     workflows::{Beside, Facts, Instance, Wish},
 };
-use config::{Cluster, Config, model::Method};
+use config::{
+    Cluster, Config,
+    model::{Method, partitioning::Part},
+};
 use std::sync::Arc;
 
 /// Whether the nodes of a cluster can run an environment at all.
@@ -38,7 +41,7 @@ pub(super) fn fits(cluster: &Cluster, environment: &Environment) -> Result<(), P
 /// 4 with the key that is missing.
 pub(super) fn possible(cluster: &Cluster, positions: &[Vec<Instance>]) -> Result<(), Problem> {
     let named = |name: &str| positions.iter().flatten().any(|one| one.name == name);
-    let prod = cluster.partitioning.partitions.as_ref().is_some_and(|all| all.prod > 0);
+    let prod = cluster.partitioning.partitions.as_ref().is_some_and(|all| all.prod.exists());
     let needs = [
         (
             "SetDeploymentEnvNfsroot",
@@ -118,15 +121,20 @@ pub(super) fn facts(
         notes.push("Deploying on block device, disable format micro-steps".into());
     }
     let partitions = cluster.partitioning.partitions.as_ref();
-    let swap = partitions.and_then(|all| all.swap).filter(|_| !cluster.disables_swap());
-    let other = |number: i64| number > 0 && number != i64::from(target.partition_number);
+    let swap = partitions.and_then(|all| all.swap.as_ref()).filter(|_| !cluster.disables_swap());
+    let other = |part: &Part| match part {
+        Part::Number(number) => *number > 0 && *number != i64::from(target.partition_number),
+        Part::Label(_) => {
+            Target::partition_of(&target.device, partition(cluster, part)) != target.partition
+        }
+    };
     Ok(Facts {
         image: Some(kind),
         whole_disk,
         mountable,
         keys: request.ssh_authorized_keys.is_some(),
         no_partitioning: request.disable_disk_partitioning,
-        tmp: target.reformat_tmp.is_some() && partitions.is_some_and(|all| other(all.tmp)),
+        tmp: target.reformat_tmp.is_some() && partitions.is_some_and(|all| other(&all.tmp)),
         swap: environment.os == OsKind::Linux && swap.is_some_and(other),
         no_bootloader: request.disable_bootloader_install,
         multipart: environment.multipart,

@@ -71,7 +71,8 @@ pub(crate) fn deploy(
     let target = target(cluster, request, environment)?;
     let mut notes = Vec::new();
     let mut facts = facts::facts(cluster, request, &target, &mut notes)?;
-    facts.no_bootloader |= facts::starts_kernels(config, cluster, &nodes);
+    facts.no_bootloader |=
+        target.root().is_some() && facts::starts_kernels(config, cluster, &nodes);
     let times = Times::of(cluster, nodes.len()).asked(
         request.timeout_reboot_classical.as_deref(),
         request.timeout_reboot_kexec.as_deref(),

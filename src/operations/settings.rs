@@ -8,9 +8,12 @@ use crate::{
 };
 use config::{
     Cluster, Config,
-    model::cluster::{AfterCancel, ArchiveFormat, Install},
+    model::{
+        cluster::{AfterCancel, ArchiveFormat, Install},
+        partitioning::Part,
+    },
 };
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// What the steps take from the configuration.
 pub(super) fn settings(
@@ -21,8 +24,10 @@ pub(super) fn settings(
 ) -> Settings {
     let (server, boot) = (&config.server, &cluster.boot);
     let partitions = cluster.partitioning.partitions.as_ref();
-    let number = |number: Option<i64>| number.map_or_else(|| "none".to_owned(), |n| n.to_string());
-    let swap = partitions.and_then(|all| all.swap).filter(|_| !cluster.disables_swap());
+    let named = |part: Option<&Part>| {
+        part.map_or_else(|| "none".to_owned(), |part| partition(cluster, part))
+    };
+    let swap = partitions.and_then(|all| all.swap.as_ref()).filter(|_| !cluster.disables_swap());
     let path = |path: &Path| path.display().to_string();
     Settings {
         cluster: cluster.name.clone(),
@@ -46,9 +51,9 @@ pub(super) fn settings(
         partition_script: cluster.partitioning.script.clone(),
         bootloader_script: boot.install_bootloader.clone(),
         post_installs: cluster.postinstall.files.iter().map(archive).collect(),
-        swap: number(swap),
-        prod: number(partitions.map(|all| all.prod)),
-        tmp: number(partitions.map(|all| all.tmp)),
+        swap: named(swap),
+        prod: named(partitions.map(|all| &all.prod)),
+        tmp: named(partitions.map(|all| &all.tmp)),
         boot_limit,
         off_after_cancel: cluster.after_cancel == AfterCancel::Off,
         ..systems(config, cluster, around)
@@ -61,11 +66,14 @@ fn systems(config: &Config, cluster: &Cluster, around: &Around) -> Settings {
     let deploy = &boot.kernels.deploy;
     let repository = &config.server.pxe.networkboot.repository;
     let below = |file: &str| repository.join(file.trim_start_matches('/'));
-    let prod = partitioning.partitions.as_ref().map_or(-1, |all| all.prod);
+    let prod = partitioning.partitions.as_ref().map(|all| partition(cluster, &all.prod));
+    let device = partitioning.disk(&partitioning.block_device).unwrap_or_default();
+    let key = Some(around.deploy_key.as_str()).filter(|_| deploy.key_parameter);
+    let params = [Some(deploy.params.as_str()), key].into_iter().flatten();
     Settings {
         deploy_kernel: deploy.vmlinuz.clone(),
         deploy_initrd: deploy.initrd.clone(),
-        deploy_params: [deploy.params.as_str(), &around.deploy_key].join(" ").trim().to_owned(),
+        deploy_params: params.collect::<Vec<_>>().join(" ").trim().to_owned(),
         user_params: boot.kernels.user.params.clone(),
         pre_installs: cluster.preinstall.files.iter().map(archive).collect(),
         format_script: partitioning.formating_script.clone(),
@@ -88,9 +96,33 @@ fn systems(config: &Config, cluster: &Cluster, around: &Around) -> Settings {
             before: cluster.kexec.server_precmd.clone(),
         },
         trusted: around.trusted.clone(),
-        prod_partition: Target::partition_of(&partitioning.block_device, prod),
+        prod_partition: prod.map_or_else(String::new, |prod| Target::partition_of(&device, prod)),
+        disk_numbers: disk_numbers(cluster),
         ..Settings::default()
     }
+}
+
+/// A partition as the steps take it: its number, its label, or the label on a disk of its own as
+/// nodes know that.
+pub(super) fn partition(cluster: &Cluster, part: &Part) -> String {
+    let text = part.to_string();
+    match text.rsplit_once('/') {
+        None => text,
+        Some((disk, label)) => {
+            let known = cluster.partitioning.disk(disk);
+            format!("{label}@{}", known.as_deref().unwrap_or(disk))
+        }
+    }
+}
+
+/// The numbers that loaders know the disks by which nodes know by their places: those of their
+/// ids, as `disk1` has it.
+fn disk_numbers(cluster: &Cluster) -> BTreeMap<String, u32> {
+    let number = |id: &String| {
+        let number = id.strip_prefix("disk")?.parse().ok()?;
+        Some((cluster.partitioning.disk(id)?, number))
+    };
+    cluster.partitioning.disk_path.keys().filter_map(number).collect()
 }
 
 fn torrent(config: &Config) -> Option<Torrent> {

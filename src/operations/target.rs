@@ -32,7 +32,10 @@ pub(super) fn target(
     let (device, (partition, number)) = match (own, partition) {
         (Some((_, number)), _) => (device.clone(), (Target::partition_of(&device, number), number)),
         (None, Some(text)) => named_partition(cluster, &device, text)?,
-        (None, None) => (device.clone(), deploy_partition(cluster, &device)?),
+        (None, None) => match deploy_partition(cluster, &device)? {
+            (_, named) if whole_disk => (device.clone(), named),
+            found => found,
+        },
     };
     if whole_disk && environment.image.kind != ImageKind::Dd {
         return Err(Problem::new(
@@ -47,9 +50,11 @@ pub(super) fn target(
         )
         .hint("name it with boot_partition"));
     }
+    let partition = if whole_disk { device.clone() } else { partition };
     Ok(Target {
         environment: environment.clone(),
-        partition: if whole_disk { device.clone() } else { partition },
+        also: also(cluster, &device, &partition),
+        partition,
         device,
         partition_number: number,
         boot_partition: request.boot_partition.unwrap_or(number),
@@ -82,12 +87,29 @@ pub(super) fn recorded(
         named_partition(cluster, &disk(cluster, asked)?, partition)?;
     Ok(Target {
         environment: environment.clone(),
+        also: Vec::new(),
         device,
         partition,
         partition_number: number,
         boot_partition: number,
         reformat_tmp: None,
     })
+}
+
+/// What else files and requests call a partition of `device`: the ids of the disk with its number
+/// or label behind them and, on the disk of the cluster, the label alone.
+fn also(cluster: &Cluster, device: &str, partition: &str) -> Vec<String> {
+    let disks: Vec<&str> = cluster.partitioning.ids(device).chain([device]).collect();
+    if partition == device {
+        return disks.into_iter().map(str::to_owned).collect();
+    }
+    if let Some((label, _)) = partition.split_once('@') {
+        let own = disk(cluster, None).is_ok_and(|own| own == device);
+        let on = disks.into_iter().map(|disk| format!("{disk}/{label}"));
+        return on.chain(own.then(|| label.to_owned())).collect();
+    }
+    let number = partition.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    disks.into_iter().map(|disk| format!("{disk}{number}")).collect()
 }
 
 /// What nodes call the partition that the administrator calls `text`, if it is one.
@@ -137,13 +159,13 @@ fn named_partition(
 }
 
 /// The partition that a cluster deploys to.
-fn deploy_partition(cluster: &Cluster, device: &str) -> Result<Named, Problem> {
+fn deploy_partition(cluster: &Cluster, device: &str) -> Result<(String, Named), Problem> {
     let partitioning = &cluster.partitioning;
     if let Some(label) = &partitioning.deploy_label {
-        return Ok((format!("{label}@{device}"), 0));
+        return Ok((device.to_owned(), (format!("{label}@{device}"), 0)));
     }
-    let number = partitioning.partitions.as_ref().map(|all| all.deploy);
-    let number = number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
+    let part = partitioning.partitions.as_ref().and_then(|all| all.deploy.as_ref());
+    let part = part.filter(|part| part.exists()).ok_or_else(|| {
         Problem::new(
             Code::MissingOption,
             format!(
@@ -152,7 +174,7 @@ fn deploy_partition(cluster: &Cluster, device: &str) -> Result<Named, Problem> {
             ),
         )
     })?;
-    Ok((Target::partition_of(device, number), number))
+    named_partition(cluster, device, &part.to_string())
 }
 
 /// An environment whose disks and partitions are called what the nodes call them.

@@ -38,12 +38,19 @@ pub(super) fn name(user: &str, reference: &str) -> Result<String, Problem> {
     let text = FileRef::parse(reference)?.to_string();
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let base = path.rsplit('/').next().unwrap_or_default();
-    if is_word(user) && is_word(base) && !base.starts_with('.') {
+    if is_word(user) && is_name(base) {
         return Ok(format!("pxe-{user}--{base}"));
     }
     let why = format!("'{base}' of {user} cannot be the name of a file for boot loaders");
     Err(Problem::new(Code::InvalidFile, why)
-        .hint("take letters, digits, '.', '_' and '-' for the names of files and users"))
+        .hint("take letters, digits and any of .-_@+~=,: for the names of files"))
+}
+
+/// Whether it is a name of a file that every boot loader takes as one word.
+fn is_name(text: &str) -> bool {
+    (1..=200).contains(&text.len())
+        && !text.starts_with('.')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._@-+~=,:".contains(c))
 }
 
 impl Userfiles {
@@ -146,6 +153,9 @@ mod tests {
     fn names_are_plain_and_of_their_user() {
         assert_eq!(name("anna", "/home/anna/vmlinuz-6.1").unwrap(), "pxe-anna--vmlinuz-6.1");
         assert_eq!(name("anna", "http://w/k/initrd?x=1").unwrap(), "pxe-anna--initrd");
+        for kept in ["memtest86+.bin", "vmlinuz-6.1~rc1", "a=b,c:d"] {
+            assert_eq!(name("anna", &format!("/k/{kept}")).unwrap(), format!("pxe-anna--{kept}"));
+        }
         for (user, file) in
             [("an/na", "/k"), ("anna", "/home/"), ("anna", "/a b"), ("", "/k"), ("anna", "/.k")]
         {

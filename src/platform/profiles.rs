@@ -34,12 +34,12 @@ pub enum BootChoice {
 pub struct LocalBoot {
     /// `linux`, `xen` or `other`.
     pub os: &'static str,
-    /// The disk, `/dev/sda`.
-    pub device: String,
+    /// Number of the disk, from 0.
+    pub disk: u32,
     /// Number of the partition to boot; 0: the disk's own boot sector.
     pub partition: u32,
-    /// Number of the partition that holds the root file system.
-    pub root: u32,
+    /// The partition that holds the root file system, `/dev/sda3`; empty with `other`.
+    pub root: String,
     /// Path of the kernel on the partition.
     pub kernel: String,
     /// Path of the initial ramdisk on the partition; may be empty.

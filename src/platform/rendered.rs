@@ -21,12 +21,7 @@ use netboot::{
     },
 };
 use script::hand_over;
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, path::PathBuf, sync::Arc};
 
 /// The program of the loader that DHCP starts: it has no name in the configuration.
 const DHCP_BINARY: &str = "DHCP_PXEBIN";
@@ -351,10 +346,9 @@ fn local_boot(local: &LocalBoot) -> Local {
         _ => OsKind::Other,
     };
     Local {
-        disk: disk_number(&local.device),
+        disk: local.disk,
         partition: local.partition,
-        device: local.device.clone(),
-        root: local.root,
+        root: local.root.clone(),
         os,
         chain: CHAIN.to_owned(),
     }
@@ -364,37 +358,13 @@ fn local_boot(local: &LocalBoot) -> Local {
 fn disk() -> LocalBoot {
     LocalBoot {
         os: "other",
-        device: "/dev/sda".into(),
+        disk: 0,
         partition: 0,
-        root: 0,
+        root: String::new(),
         kernel: String::new(),
         initrd: String::new(),
         params: String::new(),
         hypervisor: String::new(),
         hypervisor_params: String::new(),
-    }
-}
-
-/// The firmware's number of a disk: `/dev/sdb` is 1, `/dev/nvme1n1` is 1.
-fn disk_number(device: &str) -> u32 {
-    let name = Path::new(device).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if let Some(rest) = name.strip_prefix("nvme") {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        return digits.parse().unwrap_or_default();
-    }
-    match name.chars().next_back() {
-        Some(letter @ 'a'..='z') => u32::from(letter) - u32::from('a'),
-        _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::disk_number;
-
-    #[test]
-    fn disks_are_counted_as_the_firmware_does() {
-        let numbers = ["/dev/sda", "/dev/vdc", "/dev/nvme0n1", "/dev/nvme2n1", "/dev/mmcblk0"];
-        assert_eq!(numbers.map(disk_number), [0, 2, 0, 2, 0]);
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 };
 use anyhow::Context;
 use boot::BootServers;
-use config::Config;
+use config::{Config, Mistake};
 use reload::Reloader;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
@@ -214,9 +214,34 @@ fn allow_many_files() {
 fn load(dir: &Path) -> anyhow::Result<Config> {
     let loaded = config::load(dir)?;
     for notice in &loaded.notices {
+        if let Some(old) = notice.old() {
+            tracing::warn!("{old}");
+        }
         tracing::warn!("{notice}");
     }
     Ok(loaded.config)
+}
+
+/// What a configuration names that cannot be used though it is there: keys, certificates, names of
+/// hosts. Only a look: the service finds the same when it starts.
+pub fn look(config: &Config) -> Vec<Mistake> {
+    crate::platform::crypto();
+    let mistake = |key: &str, found: String| {
+        let file = config.dir.join("server.conf");
+        Mistake::file(file, key, found, "something that the service can use")
+    };
+    let mut found = Vec::new();
+    if let Err(error) = site::kernel_parameter(&config.server.ssh_private_key) {
+        found.push(mistake("ssh_private_key", format!("{error:#}")));
+    }
+    for error in access::unusable(config) {
+        let why: Vec<_> = error.chain().skip(1).map(ToString::to_string).collect();
+        found.push(mistake(&error.to_string(), why.join(": ")));
+    }
+    if let Err(error) = tls::look(config) {
+        found.push(mistake("security", format!("{error:#}")));
+    }
+    found
 }
 
 /// Makes the files that are written about operations, so that they are there for whoever reads or

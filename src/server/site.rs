@@ -64,7 +64,7 @@ fn machine(cluster: &str, node: &config::Node) -> Node {
 
 /// The kernel parameter by which the deployment system lets us in: the public half of our
 /// key. It is public, and works with every boot loader.
-fn kernel_parameter(private: &Path) -> anyhow::Result<String> {
+pub(super) fn kernel_parameter(private: &Path) -> anyhow::Result<String> {
     let mut beside = private.as_os_str().to_owned();
     beside.push(".pub");
     let beside = PathBuf::from(beside);

@@ -26,20 +26,45 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// # Errors
 /// A certificate or key that cannot be read or used, or that do not go together.
 pub(super) fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
-    let security = &config.server.security;
-    if !security.secure_server {
+    if !config.server.security.secure_server {
         return Ok(None);
     }
-    let (certificate, key) = match (&security.certificate, &security.private_key) {
-        (Some(certificate), Some(key)) => {
-            if key.algorithm == KeyAlgorithm::Dsa {
-                bail!("security/private_key: DSA is not used any more: take a key of RSA or EC");
-            }
-            let file = key.file.clone().context("security/private_key has no file")?;
-            (certificate.clone(), file)
-        }
-        _ => made(config)?,
+    let pair = match given(config)? {
+        Some(pair) => pair,
+        None => made(config)?,
     };
+    server(config, pair).map(|server| Some(TlsAcceptor::from(Arc::new(server))))
+}
+
+/// Whether what the configuration gives can be used; nothing is made.
+///
+/// # Errors
+/// As [`acceptor`].
+pub(super) fn look(config: &Config) -> anyhow::Result<()> {
+    if !config.server.security.secure_server {
+        return Ok(());
+    }
+    match given(config)? {
+        Some(pair) => server(config, pair).map(drop),
+        None => authority(config).map(drop),
+    }
+}
+
+/// The files of certificate and key that the configuration names.
+fn given(config: &Config) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    let security = &config.server.security;
+    let (Some(certificate), Some(key)) = (&security.certificate, &security.private_key) else {
+        return Ok(None);
+    };
+    if key.algorithm == KeyAlgorithm::Dsa {
+        bail!("security/private_key: DSA is not used any more: take a key of RSA or EC");
+    }
+    let file = key.file.clone().context("security/private_key has no file")?;
+    Ok(Some((certificate.clone(), file)))
+}
+
+/// The server that shows this certificate, with its key.
+fn server(config: &Config, (certificate, key): (PathBuf, PathBuf)) -> anyhow::Result<ServerConfig> {
     let chain = certificates(&certificate)?;
     let private = PrivateKeyDer::from_pem_file(&key)
         .with_context(|| format!("cannot use the key in {}", key.display()))?;
@@ -56,7 +81,7 @@ pub(super) fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
         format!("{} and {} do not go together", certificate.display(), key.display())
     })?;
     server.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-    Ok(Some(TlsAcceptor::from(Arc::new(server))))
+    Ok(server)
 }
 
 fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {

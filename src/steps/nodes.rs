@@ -26,10 +26,13 @@ pub(super) async fn check(run: &Run, nodes: &NodeSet, cx: &Context, check: Check
 /// The node's root filesystem is on that partition.
 async fn root_is(run: &Run, cx: &Context, id: NodeId, partition: &str) -> Result<(), Reason> {
     let limit = LIMIT.min(remote::time_left(cx));
-    let told = remote::within(run, id, Errand::RootDevice, Input::Empty, limit).await?;
+    // The node may know the partition by another name: it says which device that is.
+    let errand = Errand::RootDevice { beside: partition.to_owned() };
+    let told = remote::within(run, id, errand, Input::Empty, limit).await?;
     let text = String::from_utf8_lossy(&told.stdout);
-    let found = text.lines().next().unwrap_or_default().trim();
-    if found == partition {
+    let mut lines = text.lines().map(str::trim);
+    let (found, wanted) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    if !found.is_empty() && found == wanted {
         return Ok(());
     }
     let name = &run.node(id).name;

@@ -1,6 +1,6 @@
 //! `switch_pxe`: what the nodes boot next.
 
-use super::{Note, Run, Target, variables};
+use super::{Note, Run, Settings, Target, variables};
 use crate::platform::{BootChoice, LocalBoot, ProfileError};
 use automata::{NodeSet, Outcome};
 use serde::{Deserialize, Serialize};
@@ -103,24 +103,70 @@ fn choice(run: &Run, boots: Boots) -> Option<BootChoice> {
             params: settings.nfsroot_params.clone(),
         }),
         Boots::Custom => custom,
-        Boots::Installed => custom.or_else(|| run.target.as_ref().map(|target| disk(run, target))),
+        Boots::Installed => {
+            custom.or_else(|| run.target.as_ref().map(|target| disk(settings, target)))
+        }
     }
 }
 
-fn disk(run: &Run, target: &Target) -> BootChoice {
+fn disk(settings: &Settings, target: &Target) -> BootChoice {
     let boot = &target.environment.boot;
-    // Of a partition that is found by its label only the node knows the number: its own loader
-    // is started, from the boot sector of the disk.
-    let labelled = target.partition_number == 0;
+    let root = target.root();
+    let own = Some(&boot.kernel_params).filter(|own| !own.is_empty());
     BootChoice::Local(LocalBoot {
-        os: if labelled { "other" } else { target.environment.os.word() },
-        device: target.device.clone(),
+        // What a loader cannot tell the kernel, that on the disk does: from the boot sector of the
+        // partition or, where that is not known by a number, of the disk.
+        os: if root.is_some() { target.environment.os.word() } else { "other" },
+        disk: disk_number(settings, &target.device),
         partition: target.boot_partition,
-        root: target.partition_number,
+        root: root.unwrap_or_default(),
         kernel: boot.kernel.clone(),
         initrd: boot.initrd.clone(),
-        params: variables::kernel_params(run),
+        params: own.unwrap_or(&settings.user_params).clone(),
         hypervisor: boot.hypervisor.clone(),
         hypervisor_params: boot.hypervisor_params.clone(),
     })
+}
+
+/// A loader's number of a disk: `/dev/sdb`, `/dev/nvme1n1` and `disk1` are 1, and a place on a bus
+/// is what the id is that the site gave it.
+fn disk_number(settings: &Settings, device: &str) -> u32 {
+    if let Some(number) = settings.disk_numbers.get(device) {
+        return *number;
+    }
+    let name = device.rsplit('/').next().unwrap_or_default();
+    for counted in ["nvme", "disk"] {
+        if let Some(rest) = name.strip_prefix(counted) {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            return rest[..end].parse().unwrap_or_default();
+        }
+    }
+    match name.chars().next_back() {
+        Some(letter @ 'a'..='z') => u32::from(letter) - u32::from('a'),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_counted_as_the_firmware_does() {
+        let place = "/dev/disk/by-path/pci-0000:18:00.0-scsi-0:0:0:1";
+        let disk_numbers = [(place.to_owned(), 1)].into();
+        let settings = Settings { disk_numbers, ..Settings::default() };
+        for (device, number) in [
+            ("/dev/sda", 0),
+            ("/dev/vdc", 2),
+            ("/dev/nvme0n1", 0),
+            ("/dev/nvme2n1", 2),
+            ("/dev/mmcblk0", 0),
+            ("disk0", 0),
+            ("disk12", 12),
+            (place, 1),
+        ] {
+            assert_eq!(disk_number(&settings, device), number, "{device}");
+        }
+    }
 }

@@ -114,7 +114,9 @@ pub struct Settings {
     pub prod_partition: String,
     /// Command line of installed systems.
     pub user_params: String,
-    /// Partition numbers; `none` where there is no swap.
+    /// Numbers that loaders know disks by which nodes know by their places.
+    pub disk_numbers: BTreeMap<String, u32>,
+    /// Partitions by number or label, or `LABEL@disk`; `none` where there is no swap.
     pub swap: String,
     /// The production system's.
     pub prod: String,
@@ -176,6 +178,9 @@ pub struct Target {
     pub boot_partition: u32,
     /// Filesystem to make on the tmp partition.
     pub reformat_tmp: Option<String>,
+    /// What else a right on the partition may call it, as files and requests name it.
+    #[serde(default)]
+    pub also: Vec<String>,
 }
 
 impl Target {
@@ -188,8 +193,26 @@ impl Target {
         vec![(parts.first().map_or(0, |one| one.id), self.partition.clone())]
     }
 
-    /// The name of partition `number` of `device`: `/dev/sda3`, `/dev/nvme0n1p3`, `disk0#3`.
-    pub fn partition_of(device: &str, number: impl std::fmt::Display) -> String {
+    /// What a kernel is told that its root filesystem is on; none where only what runs on the node
+    /// knows that: of a label, of a disk id, and without a ramdisk of a place on a bus.
+    pub fn root(&self) -> Option<String> {
+        let place = self.device.starts_with("/dev/disk/");
+        let known =
+            self.device.starts_with('/') && (!place || !self.environment.boot.initrd.is_empty());
+        (known && self.partition_number > 0)
+            .then(|| Self::partition_of(&self.device, self.partition_number))
+    }
+
+    /// The name of a partition of `device` by number or label: `/dev/sda3`, `/dev/nvme0n1p3`,
+    /// `disk0#3`, `PROD@/dev/sda`; one that names its disk is that.
+    pub fn partition_of(device: &str, part: impl std::fmt::Display) -> String {
+        let number = part.to_string();
+        if number.contains('@') {
+            return number;
+        }
+        if number.parse::<i64>().is_err() {
+            return format!("{number}@{device}");
+        }
         if !device.starts_with('/') {
             return format!("{device}#{number}");
         }

@@ -19,10 +19,12 @@ pub(super) fn variables(run: &Run) -> Variables {
             ),
         ]);
     }
+    // Of one that has a label, the label.
+    let part = |name: &str| name.split('@').next().unwrap_or_default().to_owned();
     list.extend([
-        ("KADEPLOY_SWAP_PART_NUM", settings.swap.clone()),
-        ("KADEPLOY_PROD_PART_NUM", settings.prod.clone()),
-        ("KADEPLOY_TMP_PART_NUM", settings.tmp.clone()),
+        ("KADEPLOY_SWAP_PART_NUM", part(&settings.swap)),
+        ("KADEPLOY_PROD_PART_NUM", part(&settings.prod)),
+        ("KADEPLOY_TMP_PART_NUM", part(&settings.tmp)),
         ("KADEPLOY_PREPOST_EXTRACTION_DIR", settings.rambin_dir.clone()),
         ("KADEPLOY_TMP_DIR", "/tmp".to_owned()),
     ]);

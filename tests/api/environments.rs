@@ -98,6 +98,7 @@ async fn an_image_that_cannot_be_had_is_refused_and_nothing_changes() {
     };
     let web = format!("{}/image.tgz", web());
     let nobody = format!("http://127.0.0.1:{}/image.tgz", crate::common::free_port());
+    let size = |url: &str| format!("Unable to get the size of {url}");
     let folder = format!("server://{}", service.dir().display());
     let cases = [
         (
@@ -107,8 +108,8 @@ async fn an_image_that_cannot_be_had_is_refused_and_nothing_changes() {
             "No such file",
         ),
         (5, &folder, "is no regular file", "may read"),
-        (5, &web, &web, "http error #404"),
-        (5, &nobody, &nobody, "connection refused"),
+        (5, &web, &size(&web), "(http error #404)"),
+        (5, &nobody, &size(&nobody), "(connection refused)"),
         (5, "ftp://a/b", "unknown protocol ftp", "use a path, server://, http:// or https://"),
         (3, "/home/anna/image.tgz", "no way to retrieve /home/anna/image.tgz", "Consider using"),
     ];

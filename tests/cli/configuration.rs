@@ -53,7 +53,7 @@ fn all_mistakes_are_told_at_once() {
     let server = site.server_conf(1).replace("local_only: true", "local_only: perhaps");
     site.write("server.conf", &server.replace("size: 64", "size: many"));
     let cluster = std::fs::read_to_string(site.path("one.conf")).unwrap();
-    let cluster = cluster.replace("{reboot: 6", "{reboot: [1]").replace("swap: 1", "swap: x");
+    let cluster = cluster.replace("{reboot: 6", "{reboot: [1]").replace("swap: 1", "swap: [x]");
     site.write("one.conf", &cluster.replacen("type: Dummy", "type: Dumy", 1));
     let ran = run(&site, &["check"]).ended(1);
     assert!(ran.err.starts_with("5 mistakes in the configuration"), "{}", ran.err);

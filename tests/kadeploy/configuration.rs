@@ -88,23 +88,25 @@ const FILES: [(&str, &str); 12] = [
     ("srv/tftp/kernels/initrd", "a ramdisk"),
 ];
 
-/// What takes the place of a file or a directory that is not there.
-const MISSING: [(&str, &str); 15] = [
-    ("etc/kadeploy3/server.conf", "The server.conf file cannot be read"),
-    ("etc/kadeploy3/clusters.conf", "The clusters.conf file cannot be read"),
-    ("etc/kadeploy3/command.conf", "The command.conf file cannot be read"),
-    ("etc/kadeploy3/version", "The version file cannot be read"),
-    ("etc/kadeploy3/alpha-cluster.conf", "clusters/0/conf_file"),
-    ("etc/kadeploy3/beta-cluster.conf", "clusters/1/conf_file"),
-    ("etc/kadeploy3/htpasswd", "authentication/http_basic/dbfile"),
-    ("etc/kadeploy3/keys/id_deploy", "ssh_private_key"),
-    ("etc/kadeploy3/part.sh", "partitioning/script"),
-    ("etc/kadeploy3/boot.sh", "boot/install_bootloader"),
-    ("srv/tftp", "pxe/dhcp/repository"),
-    ("srv/tftp/pxelinux.cfg", "pxe/dhcp/profiles/directory"),
-    ("srv/tftp/userfiles", "pxe/dhcp/userfiles/directory"),
-    ("srv/tftp/grub.cfg", "pxe/localboot/profiles/directory"),
-    ("srv/tftp/grubpxe.0", "pxe/localboot/binary"),
+/// A file or a directory that is not there, and what the line begins and ends with that Kadeploy
+/// has for it.
+const MISSING: [(&str, &str, &str); 16] = [
+    ("etc/kadeploy3/server.conf", "The server.conf file", " cannot be read"),
+    ("etc/kadeploy3/clusters.conf", "The clusters.conf file", " cannot be read"),
+    ("etc/kadeploy3/command.conf", "The command.conf file", " cannot be read"),
+    ("etc/kadeploy3/version", "The version file", " cannot be read"),
+    ("etc/kadeploy3/alpha-cluster.conf", "Error(clusters.conf) ", " [field: clusters/0/conf_file]"),
+    ("etc/kadeploy3/beta-cluster.conf", "Error(clusters.conf) ", " [field: clusters/1/conf_file]"),
+    ("etc/kadeploy3/htpasswd", "Error(server.conf) ", " [field: authentication/http_basic/dbfile]"),
+    ("etc/kadeploy3/keys/id_deploy", "Error(server.conf) ", " [field: ssh_private_key]"),
+    ("etc/kadeploy3/part.sh", "Error(alpha-cluster.conf) ", " [field: partitioning/script]"),
+    ("etc/kadeploy3/part.sh", "Error(beta-cluster.conf) ", " [field: partitioning/script]"),
+    ("etc/kadeploy3/boot.sh", "Error(alpha-cluster.conf) ", " [field: boot/install_bootloader]"),
+    ("srv/tftp", "Error(server.conf) ", " [field: pxe/dhcp/repository]"),
+    ("srv/tftp/pxelinux.cfg", "Error(server.conf) ", " [field: pxe/dhcp/profiles/directory]"),
+    ("srv/tftp/userfiles", "Error(server.conf) ", " [field: pxe/dhcp/userfiles/directory]"),
+    ("srv/tftp/grub.cfg", "Error(server.conf) ", " [field: pxe/localboot/profiles/directory]"),
+    ("srv/tftp/grubpxe.0", "Error(server.conf) ", " [field: pxe/localboot/binary]"),
 ];
 
 /// A site of Kadeploy below a directory that stands for the root.
@@ -210,11 +212,15 @@ async fn an_old_configuration_directory_is_served_as_it_is() {
 #[test]
 fn whatever_is_missing_of_it_is_told_and_it_does_not_start() {
     let old = Old::new();
-    for (path, words) in MISSING {
+    for (path, begins, ends) in MISSING {
         let (there, away) = (old.path(path), old.path("away"));
         fs::rename(&there, &away).unwrap();
         let ran = Ran::of(old.serve().output().unwrap()).ended(1);
-        assert!(ran.err.contains(words), "{path}: {}", ran.err);
+        // Behind an empty line, as it was.
+        let after_empty = ran.err.lines().zip(ran.err.lines().skip(1));
+        let mut first = after_empty.filter(|(before, _)| before.is_empty()).map(|(_, line)| line);
+        let told = first.any(|line| line.starts_with(begins) && line.ends_with(ends));
+        assert!(told, "{path}: {}", ran.err);
         let place = there.to_str().unwrap();
         assert!(ran.err.contains(place), "{path}: {}", ran.err);
         assert!(!old.path("var/lib/kadence").exists(), "{path}");
@@ -222,7 +228,53 @@ fn whatever_is_missing_of_it_is_told_and_it_does_not_start() {
     }
     remove(&old.path("usr/local/bin/hook.sh"));
     let ran = Ran::of(old.serve().output().unwrap()).ended(1);
-    assert!(ran.err.contains("hooks/end_of_power"), "{}", ran.err);
+    assert!(ran.err.contains(" [field: hooks/end_of_power]\n"), "{}", ran.err);
+}
+
+/// What the service would find when it starts is found by a look as well, all of it at once.
+#[test]
+fn what_is_there_and_cannot_be_used_is_told_before_the_service_starts() {
+    let old = Old::new();
+    old.write("etc/kadeploy3/keys/id_deploy", "no key\n");
+    old.write("etc/kadeploy3/ca.pem", "no certificate\n");
+    let server = SERVER.replace(
+        "  acl: {whitelist: [localhost]}",
+        "  acl: {whitelist: [localhost, no-such-host.invalid]}\n  certificate: {ca_cert: ca.pem}",
+    );
+    let server = server.replace(
+        "{secure_server: false}",
+        "{secure_server: true, certificate: htpasswd, private_key: {file: htpasswd, algorithm: RSA}}",
+    );
+    old.write("etc/kadeploy3/server.conf", &format!("{server}eventz: 1\n"));
+    let ran = Ran::of(old.kadence("check").output().unwrap()).ended(1);
+    assert!(ran.err.starts_with("4 mistakes in the configuration\n"), "{}", ran.err);
+    for (begins, key) in [
+        (
+            "Error(server.conf) ROOT/etc/kadeploy3/keys/id_deploy (`ssh_private_key`) is no private key that can be used: ",
+            "ssh_private_key",
+        ),
+        (
+            "Error(server.conf) cannot resolve no-such-host.invalid: ",
+            "authentication/acl/whitelist",
+        ),
+        (
+            "Error(server.conf) ROOT/etc/kadeploy3/ca.pem is no PEM file",
+            "authentication/certificate",
+        ),
+        ("Error(server.conf) ROOT/etc/kadeploy3/htpasswd ", "security"),
+    ] {
+        let begins = begins.replace("ROOT", old.root.path().to_str().unwrap());
+        let ends = format!(" [field: {key}]");
+        let mut lines = ran.err.lines();
+        let told = lines.any(|line| line.starts_with(&begins) && line.ends_with(&ends));
+        assert!(told, "{begins}: {}", ran.err);
+    }
+    assert!(
+        ran.err.contains("\nWarning(server.conf) Unused field 'eventz'\nnotice: "),
+        "{}",
+        ran.err
+    );
+    assert!(!old.path("var/lib/kadence").exists(), "a look changes nothing");
 }
 
 #[test]

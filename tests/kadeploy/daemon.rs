@@ -12,7 +12,9 @@ use std::{
 /// A site, and a place that has the programs and is its user.
 fn begun() -> (Site, Place) {
     let site = Site::new();
-    fs::create_dir(site.path("log")).unwrap();
+    for folder in ["log", "run"] {
+        fs::create_dir(site.path(folder)).unwrap();
+    }
     let place = Place::new(&[("ours", site.port)]);
     (site, place)
 }
@@ -20,6 +22,7 @@ fn begun() -> (Site, Place) {
 fn daemon(site: &Site, place: &Place, words: &str) -> Command {
     let mut command = place.command(&format!("kadeploy3d {words}"));
     command.env("KADEPLOY3_CONFIG_DIR", site.dir()).env("KADEPLOY3_LOG_DIR", site.path("log"));
+    command.env("KADEPLOY3_RUN_DIR", site.path("run"));
     command
 }
 
@@ -61,12 +64,26 @@ fn it_leaves_its_terminal_and_does_what_init_scripts_ask() {
     });
     assert!(read(&site, "log/access.log").starts_with("127.0.0.1 - - ["));
     assert!(read(&site, "log/error.log").contains("the service is ready"));
+    until("its start", || read(&site, "log/output.log").ends_with("] Launching service\n"));
+    assert!(read(&site, "log/output.log").starts_with("Configuration files loaded\n["));
 
     fs::rename(site.path("log/access.log"), site.path("log/access.old")).unwrap();
     signal(pid, Signal::HUP);
     until("a new file", || site.path("log/access.log").exists());
     place.run("kadeploy3 -v").ended(0);
     until("a line in it", || read(&site, "log/access.log").contains("GET /version"));
+
+    until("what came of it", || site.path("run/reload").exists());
+    assert_eq!(read(&site, "run/reload"), "0\nthe configuration is the one that is in effect\n");
+    fs::remove_file(site.path("run/reload")).unwrap();
+    site.edit("server.conf", "size: 64", "size: many");
+    signal(pid, Signal::HUP);
+    until("why it stays", || site.path("run/reload").exists());
+    let told = read(&site, "run/reload");
+    assert!(told.starts_with("1\nError in configuration files"), "{told}");
+    let words = "Error(server.conf) The field should have the type Integer [field: cache/size]\n";
+    assert!(told.contains(words), "{told}");
+    site.edit("server.conf", "size: many", "size: 64");
 
     signal(pid, Signal::USR1);
     until("the process", || read(&site, "log/error.log").contains("open files:"));

@@ -1,17 +1,19 @@
 //! The order in which people expect node names.
 
-use std::{cmp::Ordering, iter::Peekable, str::Chars};
+use std::cmp::Ordering;
 
-/// Compares names label by label from the last dot backwards, runs of digits as numbers:
-/// `node-2.a` comes before `node-10.a`, and both come before `node-1.b`.
+/// Compares names label by label from the last dot backwards. In a label, each run of digits and
+/// each run of letters is a number to the base 36, and nothing else counts: `node-2.a` comes before
+/// `node-10.a`, and both before `node-1.b`; `sol-1` comes before `azur-1`, as a shorter word is a
+/// smaller number.
 ///
-/// Names that differ only in leading zeros are ordered as text, so that only equal names
-/// compare equal.
+/// Names that differ in nothing that counts are ordered as text, so that only equal names compare
+/// equal.
 pub fn natural_order(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a.rsplit('.'), b.rsplit('.'));
     loop {
         match (left.next(), right.next()) {
-            (Some(one), Some(other)) => match labels(one, other) {
+            (Some(one), Some(other)) => match runs(one).cmp(runs(other)) {
                 Ordering::Equal => {}
                 unequal => return unequal,
             },
@@ -21,30 +23,20 @@ pub fn natural_order(a: &str, b: &str) -> Ordering {
     }
 }
 
-fn labels(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a.chars().peekable(), b.chars().peekable());
-    loop {
-        let order = match (left.peek(), right.peek()) {
-            (Some(one), Some(other)) if one.is_ascii_digit() && other.is_ascii_digit() => {
-                numbers(&digits(&mut left), &digits(&mut right))
-            }
-            (None, None) => return Ordering::Equal,
-            _ => left.next().cmp(&right.next()),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
-fn digits(text: &mut Peekable<Chars<'_>>) -> String {
-    std::iter::from_fn(|| text.next_if(char::is_ascii_digit)).collect()
-}
-
-/// Of any length: no number is too long for it.
-fn numbers(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+/// The runs of a label as numbers of any length: how long they are without leading zeros, then
+/// their digits, of which letters are the greater ones.
+fn runs(label: &str) -> impl Iterator<Item = (usize, String)> {
+    let kind = |c: char| (c.is_ascii_digit(), c.is_ascii_alphabetic());
+    let mut rest = label;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        let first = rest.chars().next()?;
+        let end = rest.find(|c| kind(c) != kind(first)).unwrap_or(rest.len());
+        let (run, behind) = rest.split_at(end);
+        rest = behind;
+        let digits = run.trim_start_matches('0').to_ascii_lowercase();
+        Some((digits.len(), digits))
+    })
 }
 
 #[cfg(test)]
@@ -63,9 +55,25 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_shorter_word_comes_first_whatever_its_letters() {
+        let mut names =
+            ["azur-2.s", "sol-1.s", "azur-1.s", "sol-2.s", "c10.s", "azur.s", "Sol-1.s"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(
+            names,
+            ["c10.s", "Sol-1.s", "sol-1.s", "sol-2.s", "azur.s", "azur-1.s", "azur-2.s"]
+        );
+        // A letter is more than a digit, and a number may be longer than any integer.
+        assert_eq!(natural_order("9", "a"), Ordering::Less);
+        assert_eq!(natural_order("99999999999999999999999999", "b"), Ordering::Greater);
+    }
+
     proptest! {
         #[test]
-        fn it_is_a_total_order(a in "[a0.1]{0,5}", b in "[a0.1]{0,5}", c in "[a0.1]{0,5}") {
+        fn it_is_a_total_order(
+            a in "[aB0.1-]{0,5}", b in "[aB0.1-]{0,5}", c in "[aB0.1-]{0,5}"
+        ) {
             prop_assert_eq!(natural_order(&a, &b), natural_order(&b, &a).reverse());
             prop_assert_eq!(natural_order(&a, &b) == Ordering::Equal, a == b);
             if natural_order(&a, &b).is_le() && natural_order(&b, &c).is_le() {

@@ -3,6 +3,7 @@
 use crate::check::Check;
 use crate::key::{Shape, default, mandatory, optional};
 use crate::macros::{choice, section};
+use crate::mistake::Mistake;
 use crate::read::{Reader, Value};
 use crate::tree::{Data, Located};
 use std::path::PathBuf;
@@ -74,17 +75,14 @@ section! {
 }
 
 fn some_method(written: &Authentication, at: &Located, cx: &mut Reader<'_>) {
-    // An empty `ident:` is a method too.
     let any = written.acl.is_some()
         || written.certificate.is_some()
         || written.http_basic.is_some()
-        || at.get("ident").is_some();
+        || written.ident.is_some();
     if !any {
-        cx.mistake(
-            at,
-            "no authentication method",
-            "at least one of `acl`, `certificate`, `http_basic`, `ident`",
-        );
+        let expected = "at least one of `acl`, `certificate`, `http_basic`, `ident`";
+        let mistake = Mistake::new(at, "no authentication method", expected);
+        cx.mistakes.push(mistake.old_text("You must set at least one authentication method"));
     }
 }
 
@@ -98,9 +96,16 @@ section! {
 
 section! {
     /// Trusted hosts, whose word is taken.
-    pub struct Acl {
-        /// The hosts.
+    pub struct Acl (check = somebody) {
+        /// The hosts. At least one.
         whitelist: Vec<Host> => mandatory(),
+    }
+}
+
+/// No other method takes a client's word for who it is: none may mean everybody there.
+fn somebody(written: &Acl, at: &Located, cx: &mut Reader<'_>) {
+    if written.whitelist.is_empty() {
+        cx.wrong(at.get("whitelist").unwrap_or(at), "at least one host");
     }
 }
 
@@ -119,7 +124,10 @@ section! {
 fn some_authority(written: &ClientCertificate, at: &Located, cx: &mut Reader<'_>) {
     let key = written.ca_public_key.as_ref().and_then(|key| key.file.as_ref());
     if key.is_none() && written.ca_cert.is_none() {
-        cx.mistake(at, "no authority", "at least one of `ca_cert`, `ca_public_key`");
+        let mistake =
+            Mistake::new(at, "no authority", "at least one of `ca_cert`, `ca_public_key`");
+        let old = "At least a certificate or a public key have to be specified";
+        cx.mistakes.push(mistake.old_text(old));
     }
 }
 
@@ -211,7 +219,7 @@ impl Value for Host {
 pub(crate) fn check_ident(server: &super::server::Server, at: &Located, cx: &mut Reader<'_>) {
     let ident = at.get("authentication").and_then(|section| section.get("ident"));
     let Some(ident) = ident.filter(|_| !server.security.local_only) else { return };
-    if ident.get("whitelist").is_none() {
+    if ident.get("whitelist").is_none_or(|list| matches!(list.data, Data::Null)) {
         cx.needed(ident, "whitelist", "a `whitelist`, or `security/local_only: true`");
     }
 }

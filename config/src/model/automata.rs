@@ -183,7 +183,7 @@ section! {
 
 fn ways_exist(keys: &MacrostepKeys, at: &Located, cx: &mut Reader<'_>) {
     match (at.get("SetDeploymentEnv"), at.get("SetDeploymentMiniOS")) {
-        (None, None) => cx.mistake(at, "no `SetDeploymentEnv`", "the list of its ways"),
+        (None, None) => cx.needed(at, "SetDeploymentEnv", "the list of its ways"),
         (Some(_), Some(second)) => {
             cx.mistake(second, "`SetDeploymentEnv` a second time", "one of the two names");
         }

@@ -51,6 +51,9 @@ section! {
         initrd: String => mandatory(),
         /// Its kernel parameters.
         params: String => default("''"),
+        /// Our key follows on them as `kadence.key=...`, which lets us into a deployment system of
+        /// ours. `false` for one that knows the key, or whose loader takes no such long line.
+        key_parameter: bool => default("true"),
         /// Modules that it loads.
         drivers: Words => optional(),
         /// File systems that it can make.

@@ -8,6 +8,7 @@ use super::values::Timeout;
 use crate::check::Check;
 use crate::key::{default, mandatory, optional};
 use crate::macros::{choice, section};
+use crate::mistake::Mistake;
 use crate::read::Reader;
 use crate::tree::Located;
 use std::{collections::BTreeMap, path::PathBuf};
@@ -232,28 +233,28 @@ impl ClusterFile {
 
 /// A macro-step that reboots must have the time for it.
 fn timeouts_fit(file: &ClusterFile, at: &Located, cx: &mut Reader<'_>) {
-    use InstanceKind::{Classical, HardReboot, Kexec, Nfsroot, Trusted, Untrusted};
+    use InstanceKind::{Classical, HardReboot, Kexec, Nfsroot, Untrusted};
     let limits = at.get("timeouts");
     for (macrostep, instances) in file.automata.macrosteps() {
         for instance in instances {
             let (key, timeout) = match instance.kind {
                 Untrusted | Nfsroot | Classical | HardReboot => ("reboot", &file.timeouts.reboot),
-                Kexec | Trusted => ("kexec", &file.timeouts.kexec),
+                Kexec => ("kexec", &file.timeouts.kexec),
                 _ => continue,
             };
             // For one node it was evaluated when it was read.
             let Ok(limit) = timeout.of(1) else { continue };
             if limit > instance.timeout {
                 let at = limits.and_then(|limits| limits.get(key)).unwrap_or(at);
-                cx.mistake(
-                    at,
-                    format!("a {key} timeout of {} seconds", limit.as_secs()),
-                    format!(
-                        "at most the timeout of the macro-step {macrostep}{}, {} seconds",
-                        instance.kind,
-                        instance.timeout.as_secs()
-                    ),
+                let macrostep = format!("{macrostep}{}", instance.kind);
+                let found = format!("a {key} timeout of {} seconds", limit.as_secs());
+                let most = instance.timeout.as_secs();
+                let expected =
+                    format!("at most the timeout of the macro-step {macrostep}, {most} seconds");
+                let old = format!(
+                    "Global {key} timeout is greater than the timeout of the macrostep {macrostep}"
                 );
+                cx.mistakes.push(Mistake::new(at, found, expected).old_text(old));
             }
         }
     }

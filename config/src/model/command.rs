@@ -34,10 +34,11 @@ impl Value for NodeCommands {
             Data::Null => return Some(Self::default()),
             Data::Map(entries) => entries,
             _ => {
-                cx.wrong(at, "a map of kinds of commands to commands");
+                cx.mistyped(at, "Hash", "a map of kinds of commands to commands");
                 return None;
             }
         };
+        cx.repeated(at, entries);
         let kinds = kinds();
         let words: Vec<_> = kinds.iter().map(|kind| kind.0.as_str()).collect();
         let mut commands = RemoteOps::default();
@@ -47,7 +48,7 @@ impl Value for NodeCommands {
                     .map(|near| format!("did you mean `{near}`?"));
                 let found = format!("the kind `{}`", entry.key);
                 let mistake = Mistake::new(&entry.value, found, one_of(&words)).hint(hint);
-                cx.mistakes.push(mistake);
+                cx.mistakes.push(mistake.old_text(format!("Unknown command kind: {}", entry.key)));
                 continue;
             };
             let checked = apply(Check::Command, &entry.value, cx);

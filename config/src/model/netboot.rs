@@ -123,7 +123,8 @@ section! {
     /// Our own broadcast of images.
     pub struct Relay {
         /// Port on the nodes.
-        port: u16 => default("25400").check(Check::Range(1, 65_535)),
+        port: u16 => default("25400").check(Check::Range(1, 65_535))
+            .without("each node takes a port that is free there, and tells which"),
         /// The program that is started on the nodes, on the server's disk. None = the one
         /// that the deployment system brings.
         binary: Option<PathBuf> => optional().check(Check::File),

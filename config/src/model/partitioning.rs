@@ -1,11 +1,11 @@
 //! Cluster file: the disks.
 
 use crate::check::Check;
-use crate::key::{default, mandatory, optional};
+use crate::key::{Shape, default, mandatory, optional};
 use crate::macros::section;
-use crate::read::Reader;
+use crate::read::{Reader, Value};
 use crate::tree::Located;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 section! {
     /// The disks.
@@ -15,7 +15,7 @@ section! {
             .check(Check::Text(is_device, "an absolute path, or a disk id such as `disk0`")),
         /// Make no swap partition.
         disable_swap: bool => default("false"),
-        /// Numbers of the partitions. Mandatory without `deploy_label`.
+        /// The partitions. Mandatory without `deploy_label`.
         partitions: Option<Partitions> => optional(),
         /// Label by which the partition that is deployed to is found.
         deploy_label: Option<String> => optional()
@@ -30,16 +30,68 @@ section! {
 }
 
 section! {
-    /// Numbers of the partitions. A number below 0 means that there is none.
+    /// The partitions, each by its number, its label, or disk and label such as `disk0/SWAP`. A
+    /// number below 0 means that there is none.
     pub struct Partitions {
         /// Swap. Mandatory unless `disable_swap`.
-        swap: Option<i64> => optional(),
+        swap: Option<Part> => optional(),
         /// The one that is never written to.
-        prod: i64 => default("-1"),
-        /// The one that is deployed to.
-        deploy: i64 => mandatory(),
+        prod: Part => default("-1"),
+        /// The one that is deployed to. Mandatory without `deploy_label`, which comes first.
+        deploy: Option<Part> => optional(),
         /// The one for temporary files.
-        tmp: i64 => default("-1"),
+        tmp: Part => default("-1"),
+    }
+}
+
+/// A partition as the files name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// By its number on the disk that is deployed to; there is none below 1.
+    Number(i64),
+    /// By its label, behind that of the disk where it says which: `SWAP`, `disk0/SWAP`.
+    Label(String),
+}
+
+impl Part {
+    /// Whether there is such a partition.
+    pub fn exists(&self) -> bool {
+        !matches!(self, Self::Number(number) if *number < 1)
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Label(text) => text.fmt(f),
+        }
+    }
+}
+
+impl From<i64> for Part {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl Value for Part {
+    fn shape() -> Shape {
+        Shape::leaf("Integer, or String: a label")
+    }
+
+    fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self> {
+        let Some(text) = at.text().filter(|text| text.parse::<i64>().is_err()) else {
+            return i64::read(at, cx).map(Self::Number);
+        };
+        let (disk, label) = text.rsplit_once('/').map_or((None, text), |(d, l)| (Some(d), l));
+        if disk.is_none_or(is_device) && is_label(label) {
+            return Some(Self::Label(text.to_owned()));
+        }
+        let expected = "the number of a partition, its label, or disk and label (`disk0/SWAP`)";
+        cx.mistyped(at, "Integer", expected);
+        None
     }
 }
 
@@ -68,9 +120,20 @@ fn partitions_are_named(disks: &Partitioning, at: &Located, cx: &mut Reader<'_>)
         }
         return;
     };
+    let at = at.get("partitions").unwrap_or(at);
     if partitions.swap.is_none() && !disks.disable_swap {
-        let at = at.get("partitions").unwrap_or(at);
-        cx.needed(at, "swap", "the number of the swap partition, or `disable_swap: true`");
+        cx.needed(at, "swap", "the swap partition, or `disable_swap: true`");
+    }
+    if partitions.deploy.is_none() && disks.deploy_label.is_none() {
+        cx.needed(at, "deploy", "the partition that is deployed to, or `deploy_label`");
+    }
+    let named = [partitions.swap.as_ref(), Some(&partitions.prod), Some(&partitions.tmp)];
+    for part in named.into_iter().chain([partitions.deploy.as_ref()]).flatten() {
+        let Part::Label(text) = part else { continue };
+        let disk = text.rsplit_once('/').map(|(disk, _)| disk);
+        if disk.is_some_and(|disk| disks.disk(disk).is_none()) {
+            cx.mistake(at, format!("the partition `{text}`"), "a disk id of `disk_path`");
+        }
     }
 }
 
@@ -86,5 +149,11 @@ impl Partitioning {
         let number = name.strip_prefix("disk").filter(|number| !number.is_empty());
         let counted = number.is_some_and(|number| number.chars().all(|c| c.is_ascii_digit()));
         (super::values::is_absolute(name) || counted).then(|| name.to_owned())
+    }
+
+    /// The ids of the disk that nodes know as `device`.
+    pub fn ids(&self, device: &str) -> impl Iterator<Item = &str> {
+        let ids = self.disk_path.keys().map(String::as_str);
+        ids.filter(move |id| self.disk(id).as_deref() == Some(device))
     }
 }

@@ -5,6 +5,7 @@ use super::values::Mebibytes;
 use crate::check::{Check, existing_directory, readable};
 use crate::key::{Shape, default, mandatory, optional};
 use crate::macros::{choice, section};
+use crate::mistake::Mistake;
 use crate::read::{Reader, Value};
 use crate::tree::Located;
 use std::path::PathBuf;
@@ -121,7 +122,8 @@ section! {
         /// How much it may hold.
         max_size: Mebibytes => mandatory().fixed(),
         /// Files fetched at once.
-        concurrency_level: u32 => default("10").check(Check::Range(1, 10_000)).fixed(),
+        concurrency_level: u32 => default("10").check(Check::Range(1, 10_000)).fixed()
+            .replaced("`cache/concurrency_level`: files are fetched into the cache first"),
     }
 }
 
@@ -131,7 +133,7 @@ section! {
         /// The boot loader.
         method: Method => default("PXElinux"),
         /// The directory that is exported to nodes.
-        repository: PathBuf => mandatory().check(Check::Directory),
+        repository: PathBuf => mandatory().check(Check::Directory).fixed(),
         /// How it is exported.
         export: Export => optional(),
         /// Files that users bring for their own profiles.
@@ -174,7 +176,12 @@ fn check_export(method: Method, export: &Export, at: &Located, cx: &mut Reader<'
         let words: Vec<_> = method.exports().iter().map(|kind| kind.word()).collect();
         let at = at.get("export").and_then(|at| at.get("kind")).unwrap_or(at);
         let expected = format!("{}, which {method} can fetch", crate::read::one_of(&words));
-        cx.mistake(at, format!("`{}`", export.kind), expected);
+        let mistake = Mistake::new(at, format!("`{}`", export.kind), expected);
+        cx.mistakes.push(mistake.old_text(format!(
+            "Kadeploy::NetBoot::{method} do not support '{}' (supported values: {})",
+            export.kind,
+            words.join(", ")
+        )));
     }
 }
 
@@ -182,15 +189,20 @@ fn check_dhcp(keys: &DhcpKeys, at: &Located, cx: &mut Reader<'_>) {
     check_export(keys.method, &keys.export, at, cx);
     let directory = at.get("userfiles").and_then(|at| at.get("directory"));
     if let Some(directory) = directory {
-        let path = keys.repository.join(&keys.userfiles.directory);
+        let path = keys.repository.join(below(&keys.userfiles.directory));
         cx.demand(directory, existing_directory(&path));
     }
+}
+
+/// A path below the repository, which it may begin with a `/` for.
+fn below(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 fn check_boot(keys: &BootKeys, at: &Located, cx: &mut Reader<'_>) {
     check_export(keys.method, &keys.export, at, cx);
     if let Some(binary) = at.get("binary") {
-        cx.demand(binary, readable(&keys.repository.join(&keys.binary)));
+        cx.demand(binary, readable(&keys.repository.join(below(&keys.binary))));
     }
 }
 
@@ -229,7 +241,8 @@ fn meant(
 
 impl From<BootKeys> for PxeMethod {
     fn from(keys: BootKeys) -> Self {
-        meant(keys.method, keys.repository, Some(keys.binary), keys.export, &keys.profiles)
+        let binary = below(&keys.binary).to_owned();
+        meant(keys.method, keys.repository, Some(binary), keys.export, &keys.profiles)
     }
 }
 
@@ -245,11 +258,18 @@ impl Value for Pxe {
             localboot: localboot.map_or_else(|| dhcp.clone(), PxeMethod::from),
             networkboot: networkboot.map_or_else(|| dhcp.clone(), PxeMethod::from),
             dhcp,
-            userfiles: keys.userfiles,
+            userfiles: Userfiles {
+                directory: below(&keys.userfiles.directory).to_owned(),
+                ..keys.userfiles
+            },
         })
     }
 
     fn fixed(&self, then: &Self, path: &str, _: bool, changed: &mut Vec<String>) {
+        // Users' files are kept below it, and our own servers have it open.
+        if self.dhcp.repository != then.dhcp.repository {
+            changed.push(format!("{path}/dhcp/repository"));
+        }
         if self.userfiles != then.userfiles {
             changed.push(format!("{path}/dhcp/userfiles"));
         }

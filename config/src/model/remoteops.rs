@@ -3,7 +3,7 @@
 use crate::check::{Check, apply};
 use crate::key::{Shape, mandatory, optional};
 use crate::macros::{choice, section};
-use crate::read::{Reader, Value, nearest, one_of};
+use crate::read::{Reader, Value, nearest, not_allowed, one_of};
 use crate::substitute::is_name;
 use crate::tree::{Data, Located};
 use std::{
@@ -178,6 +178,18 @@ impl Value for RemoteOps {
     }
 
     fn read(at: &Located, cx: &mut Reader<'_>) -> Option<Self> {
+        let before = cx.mistakes.len();
+        let read = Self::placed(at, cx);
+        for mistake in &mut cx.mistakes[before..] {
+            mistake.old_begins("error in remoteops");
+        }
+        read
+    }
+}
+
+impl RemoteOps {
+    /// The commands, each with its level.
+    fn placed(at: &Located, cx: &mut Reader<'_>) -> Option<Self> {
         let keys = RemoteOpsKeys::read(at, cx)?;
         let names = keys
             .level_name
@@ -245,5 +257,9 @@ fn unknown_level(item: &Located, names: &[String], cx: &mut Reader<'_>) {
         _ => None,
     };
     let hint = hint.map(|near| format!("did you mean `{near}`?"));
-    cx.mistakes.push(crate::mistake::Mistake::new(at, at.found(), one_of(&names)).hint(hint));
+    let mut mistake = crate::mistake::Mistake::new(at, at.found(), one_of(&names)).hint(hint);
+    if let Data::Text(text) = &at.data {
+        mistake = mistake.old(not_allowed(text, &names));
+    }
+    cx.mistakes.push(mistake);
 }

@@ -28,7 +28,7 @@ section! {
         /// The key with which the service logs in to nodes. Kept absolute.
         ssh_private_key: PathBuf => default("keys/id_deploy").check(Check::File).fixed(),
         /// How clients say who they are. At least one method must result.
-        authentication: Authentication => optional().fixed(),
+        authentication: Authentication => optional().check(Check::Present("ident")).fixed(),
         /// Files that the service writes about what it does.
         logs: Logs => optional(),
         /// How much is told.

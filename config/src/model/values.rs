@@ -177,7 +177,7 @@ impl Value for bool {
         if let Data::Bool(value) = at.data {
             return Some(value);
         }
-        cx.wrong(at, "`true` or `false`");
+        cx.mistyped(at, "Boolean", "`true` or `false`");
         None
     }
 }

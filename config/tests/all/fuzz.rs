@@ -74,7 +74,7 @@ proptest! {
         let site = Site::new();
         site.write(file, &text);
         if let Err(mistakes) = site.load() {
-            prop_assert!(!mistakes.0.is_empty());
+            prop_assert!(!mistakes.all.is_empty());
             prop_assert!(mistakes.to_string().contains("expected:"));
         }
     }

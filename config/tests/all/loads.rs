@@ -1,7 +1,9 @@
 //! What loads, and what it comes to.
 
 use crate::site::Site;
-use config::model::{DhcpMode, InstanceKind, Level, Method, RemoteAction, Timeout};
+use config::model::{
+    DhcpMode, InstanceKind, Level, Method, RemoteAction, Timeout, partitioning::Part,
+};
 use config::{BmcDriver, Firmware, Platform, expand, substitute};
 use std::{fmt::Write as _, time::Duration};
 
@@ -298,4 +300,144 @@ fn ten_thousand_nodes() {
     assert_eq!(config.nodes().count(), 10_000);
     let own = last.commands.command(RemoteAction::Reboot, Level::Hard).unwrap();
     assert_eq!(own.text, "pdu 9999");
+}
+
+#[test]
+fn an_ident_method_may_have_nothing_to_it_on_the_loopback_address() {
+    let site = Site::new();
+    site.edit("server.conf", "  acl: {whitelist: [localhost]}\n", "  ident:\n");
+    site.edit("server.conf", "  http_basic: {dbfile: htpasswd, whitelist: []}\n", "");
+    site.edit("server.conf", "secure_server: false", "secure_server: false, local_only: true");
+    let config = site.loaded().config;
+    assert!(config.server.authentication.ident.unwrap().whitelist.is_empty());
+    site.edit("server.conf", "  ident:\n", "  ident: {whitelist: [10.0.0.1]}\n");
+    let config = site.loaded().config;
+    assert_eq!(config.server.authentication.ident.unwrap().whitelist.len(), 1);
+}
+
+#[test]
+fn partitions_may_be_named_by_labels() {
+    let site = Site::new();
+    let old = "block_device: /dev/sda, partitions: {swap: 1, prod: 2, deploy: 3, tmp: 5}";
+    let new = "block_device: disk0, disk_path: {disk0: pci-1, data: pci-2}, partitions: {swap: SWAP, prod: PROD, deploy: disk0/DEPLOY, tmp: data/TMP}";
+    site.edit("alpha-cluster.conf", old, new);
+    let config = site.loaded().config;
+    let partitioning = &config.cluster("alpha").unwrap().partitioning;
+    let partitions = partitioning.partitions.as_ref().unwrap();
+    assert_eq!(partitions.deploy, Some(Part::Label("disk0/DEPLOY".into())));
+    assert_eq!(partitions.tmp.to_string(), "data/TMP");
+    assert!(partitions.prod.exists() && !Part::Number(-1).exists());
+    let place = "/dev/disk/by-path/pci-2";
+    assert_eq!(partitioning.ids(place).collect::<Vec<_>>(), ["data"]);
+    // The one that is deployed to may be the one with the label.
+    site.edit("alpha-cluster.conf", "deploy: disk0/DEPLOY, ", "");
+    assert!(site.told().contains("The field is mandatory [field: partitioning/partitions/deploy]"));
+    site.edit(
+        "alpha-cluster.conf",
+        "block_device: disk0",
+        "deploy_label: PROD, block_device: disk0",
+    );
+    site.loaded();
+}
+
+#[test]
+fn paths_below_the_repository_may_begin_with_a_slash() {
+    let site = Site::new();
+    site.edit("server.conf", "binary: grubpxe.0", "binary: /grubpxe.0");
+    site.edit("server.conf", "directory: userfiles", "directory: /userfiles");
+    let pxe = site.loaded().config.server.pxe;
+    assert_eq!(pxe.localboot.binary.as_deref(), Some("grubpxe.0"));
+    assert_eq!(pxe.userfiles.directory, "userfiles");
+}
+
+#[test]
+fn only_the_macrosteps_that_kexec_had_must_have_the_time_of_a_kexec() {
+    let site = Site::new();
+    let dummy = "SetDeploymentEnv: [{type: Dummy, timeout: 20}]";
+    site.edit("alpha-cluster.conf", dummy, "SetDeploymentEnv: [{type: Trusted}]");
+    site.loaded();
+    site.edit("alpha-cluster.conf", "type: Trusted", "type: Kexec");
+    let words =
+        "Global kexec timeout is greater than the timeout of the macrostep SetDeploymentEnvKexec";
+    assert!(site.told().contains(words), "{}", site.told());
+}
+
+/// As the old parser took it, but said.
+#[test]
+fn what_is_there_twice_is_told_and_counts_as_it_did() {
+    let site = Site::new();
+    site.edit("server.conf", "size: 100", "size: 100, size: 0200");
+    site.edit(
+        "clusters.conf",
+        "name: beta-1.testbed.lan, address: 127.0.2.1",
+        "name: 'node-[3-5].testbed.lan', address: '127.0.1.[3-5]'",
+    );
+    site.edit("clusters.conf", "- {name: beta", "- {name: gamma, conf_file: beta-cluster.conf, nodes: [{name: other, address: 127.0.1.1}]}\n- {name: beta");
+    site.edit(
+        "clusters.conf",
+        "clusters:",
+        "clusters:\n- {name: beta, conf_file: none, nodes: [{name: more, address: 127.0.9.1}]}",
+    );
+    site.write(
+        "command.conf",
+        "node-1.testbed.lan: {console: a}\nnode-1.testbed.lan: {console: b}\n",
+    );
+    let config = site.loaded().config;
+    assert_eq!(config.server.cache.size.0, 128, "octal, and the last one");
+    let nodes: Vec<_> = config
+        .nodes()
+        .map(|(cluster, node)| format!("{} {}", cluster.name, node.short()))
+        .collect();
+    assert_eq!(
+        nodes,
+        [
+            "alpha node-1",
+            "alpha node-2",
+            "alpha node-3",
+            "gamma other",
+            "beta node-4",
+            "beta node-5"
+        ]
+    );
+    let (_, node) = config.node("node-1.testbed.lan").unwrap();
+    assert_eq!(node.commands.command(RemoteAction::Console, Level::Soft).unwrap().text, "b");
+    let told = site.notices("clusters.conf").join("\n");
+    for text in [
+        "clusters/0: the cluster `beta` is there once more, at ROOT/etc/clusters.conf:5:3: this one does not count",
+        "clusters/2/nodes/0/address: the address `127.0.1.1` a second time, after ROOT/etc/clusters.conf:3:",
+        "clusters/3/nodes/0/name: the node name `node-3.testbed.lan` a second time, after ROOT/etc/clusters.conf:3:",
+    ] {
+        assert!(told.contains(text), "{text}: {told}");
+    }
+    let told = site.notices("server.conf").join("\n");
+    let text = "cache/size: does not count: it is there once more, at ROOT/etc/server.conf:8:";
+    assert!(told.contains(text), "{told}");
+    let told = site.notices("command.conf").join("\n");
+    assert!(told.contains("command.conf:1:1: node-1.testbed.lan: does not count"), "{told}");
+}
+
+#[test]
+fn keys_without_an_effect_are_told() {
+    let site = Site::new();
+    site.edit("server.conf", "max_size: 50}", "max_size: 50, concurrency_level: 3}");
+    site.edit("server.conf", "state_dir:", "relay: {port: 4000}\nstate_dir:");
+    let told = site.notices("server.conf").join("\n");
+    for text in [
+        "pxe/dhcp/userfiles/concurrency_level: has no effect: replaced by `cache/concurrency_level`",
+        "relay/port: without effect: each node takes a port that is free there",
+    ] {
+        assert!(told.contains(text), "{text}: {told}");
+    }
+}
+
+#[test]
+fn a_place_that_is_open_already_needs_a_restart() {
+    let site = Site::new();
+    let before = site.loaded().config;
+    std::fs::rename(site.path("tftp"), site.path("boot")).unwrap();
+    std::fs::create_dir(site.path("tftp")).unwrap();
+    site.edit("server.conf", "repository: ../tftp\n", "repository: ../boot\n");
+    site.edit("server.conf", "repository: ../tftp,", "repository: ../boot,");
+    let changed = before.fixed_changes(&site.loaded().config);
+    assert_eq!(changed, ["server.conf: pxe/dhcp/repository"]);
 }

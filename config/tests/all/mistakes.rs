@@ -1,6 +1,7 @@
 //! Each kind of mistake, in the words a person reads.
 
-use crate::site::Site;
+use crate::site::{CLUSTERS, Site};
+use config::{Mistakes, Notice};
 use std::{fmt::Write as _, fs, path::Path};
 
 /// One edit of a site without mistakes: file, what is replaced, by what.
@@ -12,10 +13,13 @@ const EDITS: &[(&str, &str, &str)] = &[
     ("server.conf", "server_hostname: localhost", "server_hostname: 7"),
     ("server.conf", "method: PXElinux", "method: PXElinus"),
     ("server.conf", "size: 100", "siez: 100"),
-    ("server.conf", "size: 100", "size: 100, size: 200"),
     ("server.conf", "directory: ../cache", "directory: htpasswd"),
     ("server.conf", "dbfile: htpasswd", "dbfile: htpaswd"),
     ("server.conf", "[localhost]", "[10.0.0.0/33, 300.0.0.1, /a]"),
+    ("server.conf", "[localhost]", "[]"),
+    ("server.conf", "acl: {whitelist: [localhost]}", "ident:"),
+    ("server.conf", "acl: {whitelist: [localhost]}", "ident: {whitelist: }"),
+    ("server.conf", "acl: {whitelist: [localhost]}", "certificate: {}"),
     ("server.conf", "authentication:", "authentification:"),
     ("server.conf", "{secure_server: false}", "{certificate: htpasswd}"),
     ("server.conf", "kind: tftp", "kind: http"),
@@ -29,11 +33,8 @@ const EDITS: &[(&str, &str, &str)] = &[
     ("server.conf", "windows: {", "netboot: {dhcp: full}\nwindows: {"),
     ("server.conf", "windows: {", "netboot: {tftp: 10.0.0.1}\nwindows: {"),
     ("clusters.conf", "127.0.1.[1-3]", "127.0.1.[1-4]"),
-    ("clusters.conf", "127.0.2.1", "127.0.1.3"),
     ("clusters.conf", "127.0.2.1", "127.0.1"),
-    ("clusters.conf", "beta-1.testbed.lan", "node-3.testbed.lan"),
     ("clusters.conf", "beta-1.testbed.lan", "beta;1"),
-    ("clusters.conf", "name: beta,", "name: alpha,"),
     ("clusters.conf", "[1-3].testbed", "[0-99999999].testbed"),
     ("clusters.conf", "prefix: bt", "prefix: [bt"),
     ("clusters.conf", "127.0.2.1", "127.0.2.1, mac: 52:54:00"),
@@ -54,6 +55,10 @@ const EDITS: &[(&str, &str, &str)] = &[
     ("alpha-cluster.conf", "{name: soft, cmd: \"conman", "{name: soft, cmd: \"/none/conman"),
     ("alpha-cluster.conf", "console: [", "console: [cu, "),
     ("alpha-cluster.conf", "swap: 1, ", ""),
+    ("alpha-cluster.conf", "swap: 1, ", "swap: \"1\", "),
+    ("alpha-cluster.conf", "swap: 1, ", "swap: disk/0/SWAP, "),
+    ("alpha-cluster.conf", "swap: 1, ", "swap: system/SWAP, "),
+    ("alpha-cluster.conf", "deploy: 3, ", ""),
     ("alpha-cluster.conf", "block_device: /dev/sda", "block_device: sd/a"),
     (
         "alpha-cluster.conf",
@@ -90,7 +95,7 @@ fn five_mistakes_are_five() {
     site.edit("clusters.conf", "127.0.2.1", "127.0.2");
     site.edit("beta-cluster.conf", "script: part.sh", "script: party.sh");
     site.write("command.conf", "node-1.testbed.lan: {reboot_hart: x}\n");
-    let mistakes = site.load().unwrap_err().0;
+    let mistakes = site.load().unwrap_err().all;
     let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
     let command = "node-1.testbed.lan/reboot_hart";
     assert_eq!(
@@ -127,14 +132,122 @@ fn files_that_are_missing() {
         "{told}"
     );
     assert!(told.contains("ssh_private_key") && told.contains("(the default)"), "{told}");
-    assert_eq!(site.load().unwrap_err().0.len(), 3);
+    assert_eq!(site.load().unwrap_err().all.len(), 3);
+}
+
+#[test]
+fn what_else_there_is_to_say_is_told_with_the_mistakes() {
+    let site = Site::new();
+    site.edit("server.conf", "size: 100", "size: many, disabled: true");
+    let Mistakes { all, notices } = site.load().unwrap_err();
+    assert_eq!((all.len(), all[0].key.as_str()), (1, "cache/size"));
+    let unknown: Vec<_> = notices.iter().filter_map(Notice::old).collect();
+    assert_eq!(unknown, ["Warning(server.conf) Unused field 'cache/disabled'"]);
+}
+
+/// The lines for which scripts look.
+#[test]
+fn what_kadeploy_said_of_a_mistake_is_said_first() {
+    let said = |file: &str, from: &str, to: &str| {
+        let told = Site::new().edit(file, from, to).told();
+        let lines = told.lines().filter(|line| line.starts_with("Error("));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let server = "server.conf";
+    let (clusters, alpha) = ("clusters.conf", "alpha-cluster.conf");
+    for (file, from, to, words) in [
+        (server, "size: 100", "", "The field is mandatory [field: cache/size]"),
+        (server, "size: 100", "size: ~", "The field is mandatory [field: cache/size]"),
+        (
+            server,
+            "size: 100",
+            "size: '100'",
+            "The field should have the type Integer [field: cache/size]",
+        ),
+        (
+            server,
+            "secure_server: false",
+            "secure_server: 0",
+            "The field should have the type Boolean [field: security/secure_server]",
+        ),
+        (
+            server,
+            "[localhost]",
+            "localhost",
+            "The field should have the type Array [field: authentication/acl/whitelist]",
+        ),
+        (
+            server,
+            "windows: {",
+            "windows: 5 # {",
+            "The field should have the type Hash [field: windows]",
+        ),
+        (
+            server,
+            "method: PXElinux",
+            "method: PXE",
+            "Invalid value 'PXE', allowed values are: 'PXElinux', 'GPXElinux', 'IPXE' or 'GrubPXE' [field: pxe/dhcp/method]",
+        ),
+        (
+            server,
+            "kind: mysql",
+            "kind: oracle",
+            "Invalid value 'oracle', allowed values are: 'mysql' [field: database/kind]",
+        ),
+        (
+            server,
+            "kind: tftp",
+            "kind: http",
+            "Kadeploy::NetBoot::PXElinux do not support 'http' (supported values: tftp)",
+        ),
+        (
+            server,
+            "  acl: {whitelist: [localhost]}\n  http_basic: {dbfile: htpasswd, whitelist: []}",
+            "  {}",
+            "You must set at least one authentication method",
+        ),
+        (
+            server,
+            "acl: {whitelist: [localhost]}",
+            "certificate: {}",
+            "At least a certificate or a public key have to be specified",
+        ),
+        (
+            clusters,
+            "127.0.1.[1-3]",
+            "127.0.1.[1-4]",
+            "Incoherent number of hostnames and IP addresses",
+        ),
+        (clusters, CLUSTERS, "clusters: []\n", "The nodes list is empty"),
+        ("command.conf", "", "node-1.testbed.lan: {reboot: x}\n", "Unknown command kind: reboot"),
+        (
+            "command.conf",
+            "",
+            "node-9.testbed.lan: {console: x}\n",
+            "The node node-9.testbed.lan does not exist",
+        ),
+        (
+            alpha,
+            "{name: hard, cmd: \"ipmi-cycle",
+            "{name: hrad, cmd: \"ipmi-cycle",
+            "error in remoteops, Invalid value 'hrad', allowed values are: 'soft', 'hard' or 'very_hard' [field: remoteops/reboot/1/name]",
+        ),
+        (
+            alpha,
+            "SetDeploymentEnv: [{type: Dummy, timeout: 20}",
+            "SetDeploymentEnv: [{type: Untrusted, timeout: 5}",
+            "Global reboot timeout is greater than the timeout of the macrostep SetDeploymentEnvUntrusted",
+        ),
+    ] {
+        assert_eq!(said(file, from, to), [format!("Error({file}) {words}")], "{to}");
+    }
 }
 
 #[test]
 fn commands_of_nobody() {
     let site = Site::new();
     site.write("command.conf", "node-4.testbed.lan: {console: cu}\n");
-    let mistakes = site.load().unwrap_err().0;
+    let mistakes = site.load().unwrap_err().all;
     assert_eq!(mistakes[0].found, "the node `node-4.testbed.lan`");
     assert_eq!(mistakes.len(), 1);
 }
@@ -143,7 +256,7 @@ fn commands_of_nobody() {
 fn a_mac_twice_names_both_places() {
     let site = Site::new();
     site.write("clusters.conf", "clusters:\n- name: a\n  conf_file: alpha-cluster.conf\n  nodes:\n  - {name: n1, address: 10.0.0.1, mac: 52:54:00:00:00:0a}\n  - {name: n2, address: 10.0.0.2, mac: 52-54-00-00-00-0A}\n");
-    let mistake = &site.load().unwrap_err().0[0];
+    let mistake = &site.load().unwrap_err().all[0];
     assert_eq!((mistake.place.line, mistake.other.as_ref().unwrap().line), (6, 5));
     assert_eq!(mistake.found, "the MAC address `52:54:00:00:00:0a` a second time");
 }
@@ -157,7 +270,7 @@ fn an_alias_bomb_is_stopped() {
     }
     let site = Site::new();
     site.write("server.conf", &bomb);
-    let mistakes = site.load().unwrap_err().0;
+    let mistakes = site.load().unwrap_err().all;
     assert_eq!((mistakes.len(), mistakes[0].expected.as_str()), (1, "well-formed YAML"));
 }
 

@@ -30,7 +30,7 @@ external: {taktuk: {auto_propagate: false}}
 state_dir: ../state
 "#;
 
-const CLUSTERS: &str = r#"clusters:
+pub(crate) const CLUSTERS: &str = r#"clusters:
 - {name: alpha, conf_file: alpha-cluster.conf, nodes: [{name: "node-[1-3].testbed.lan", address: "127.0.1.[1-3]"}]}
 - {name: beta, prefix: bt, conf_file: beta-cluster.conf, nodes: [{name: beta-1.testbed.lan, address: 127.0.2.1}]}
 "#;

@@ -1,8 +1,8 @@
 //! What may be put into a profile.
 //!
-//! A value must stay on its line and be read as what it is. Every loader ends a
-//! line at a newline; GRUB reads a shell's language, and iPXE expands settings
-//! and joins commands.
+//! A value must stay on its line: every loader ends one at a newline. What boots from the
+//! network is the site's own, whose administrator may use what the loader can do; what GRUB
+//! loads from a disk may be a user's, and must not be read as a command.
 
 use super::{Boot, Local, Method, OsKind, ProfileError};
 
@@ -16,7 +16,7 @@ pub(super) fn boot(method: Method, boot: &Boot) -> Checked {
         Boot::Network { kernel, initrd, params } => {
             path(method, "kernel", kernel)?;
             initrd.iter().try_for_each(|initrd| path(method, "initrd", initrd))?;
-            arguments(method, "kernel parameters", params)
+            one_line(method, "kernel parameters", params)
         }
         Boot::Local(local) => self::local(method, local),
         Boot::Chain(binary) => path(method, "boot loader", binary),
@@ -28,22 +28,25 @@ fn local(method: Method, local: &Local) -> Checked {
     if method != Method::GrubPxe {
         return path(method, "chain.c32", &local.chain);
     }
-    path(method, "device", &local.device)?;
     match &local.os {
-        OsKind::Linux { kernel, initrd, params } => system(method, kernel, initrd.as_ref(), params),
+        OsKind::Linux { kernel, initrd, params } => {
+            word("device", &local.root)?;
+            system(kernel, initrd.as_ref(), params)
+        }
         OsKind::Xen { hypervisor, hypervisor_params, kernel, initrd, params } => {
-            path(method, "hypervisor", hypervisor)?;
-            arguments(method, "hypervisor parameters", hypervisor_params)?;
-            system(method, kernel, initrd.as_ref(), params)
+            word("device", &local.root)?;
+            word("hypervisor", hypervisor)?;
+            plain("hypervisor parameters", hypervisor_params)?;
+            system(kernel, initrd.as_ref(), params)
         }
         OsKind::Other => Ok(()),
     }
 }
 
-fn system(method: Method, kernel: &str, initrd: Option<&String>, params: &str) -> Checked {
-    path(method, "kernel", kernel)?;
-    initrd.iter().try_for_each(|initrd| path(method, "initrd", initrd))?;
-    arguments(method, "kernel parameters", params)
+fn system(kernel: &str, initrd: Option<&String>, params: &str) -> Checked {
+    word("kernel", kernel)?;
+    initrd.iter().try_for_each(|initrd| word("initrd", initrd))?;
+    plain("kernel parameters", params)
 }
 
 /// A header is the site's own text, of several lines.
@@ -66,35 +69,31 @@ fn path(method: Method, what: &'static str, value: &str) -> Checked {
     refuse_if(blank, method, what, value, "a path with a blank would be read as two words")?;
     let quote = value.contains(['"', '\'']);
     refuse_if(quote, method, what, value, "it holds a quotation mark")?;
-    arguments(method, what, value)
+    one_line(method, what, value)
 }
 
-fn arguments(method: Method, what: &'static str, value: &str) -> Checked {
+/// A path of a disk, for GRUB.
+fn word(what: &'static str, value: &str) -> Checked {
+    path(Method::GrubPxe, what, value)?;
+    plain(what, value)
+}
+
+fn one_line(method: Method, what: &'static str, value: &str) -> Checked {
     // U+2028 and U+2029 are no control characters, and end a line for some readers.
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     let reason = "it holds a line break or a control character";
-    refuse_if(value.contains(breaks), method, what, value, reason)?;
-    match method {
-        Method::PxeLinux | Method::GPxeLinux => Ok(()),
-        Method::Ipxe => {
-            let joins = |word: &str| matches!(word, "||" | "&&" | ";") || word.starts_with('#');
-            let bad = value.contains("${") || value.split_whitespace().any(joins);
-            refuse_if(
-                bad,
-                method,
-                what,
-                value,
-                "iPXE would read a setting, a comment or a command in it",
-            )
-        }
-        Method::GrubPxe => {
-            let special = value.contains(GRUB_SPECIAL);
-            refuse_if(special, method, what, value, "GRUB's shell would read a command in it")?;
-            let odd = |mark| value.matches(mark).count() % 2 == 1;
-            let open = odd('"') || odd('\'');
-            refuse_if(open, method, what, value, "a quotation mark is not closed")
-        }
-    }
+    refuse_if(value.contains(breaks), method, what, value, reason)
+}
+
+/// What GRUB's shell reads as nothing but text.
+fn plain(what: &'static str, value: &str) -> Checked {
+    let method = Method::GrubPxe;
+    one_line(method, what, value)?;
+    let special = value.contains(GRUB_SPECIAL);
+    refuse_if(special, method, what, value, "GRUB's shell would read a command in it")?;
+    let odd = |mark| value.matches(mark).count() % 2 == 1;
+    let open = odd('"') || odd('\'');
+    refuse_if(open, method, what, value, "a quotation mark is not closed")
 }
 
 fn refuse_if(

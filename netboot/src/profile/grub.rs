@@ -30,8 +30,8 @@ fn initrd_line(path: Option<&str>, command: &str) -> String {
 }
 
 fn partition(local: &Local) -> String {
-    let Local { disk, partition, device, root, os, .. } = local;
-    let root = format!("root={device}{root}");
+    let Local { disk, partition, root, os, .. } = local;
+    let root = format!("root={root}");
     let entry = match os {
         OsKind::Linux { kernel, initrd, params } => {
             let line = words(&["\tlinux", kernel, params, &root]);

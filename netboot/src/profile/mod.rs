@@ -5,7 +5,7 @@
 //! BIOS or UEFI. [`Factory::render`] turns one [`Boot`] into text. All of it is
 //! pure: the texts for BIOS nodes are the ones that existing sites have, byte for
 //! byte, and golden tests hold them in place. What is put into a text is checked
-//! first ([`ProfileError`]), so that no value can add a line or a command.
+//! first ([`ProfileError`]), so that no value can add a line, and none of a user's a command.
 
 mod check;
 mod export;
@@ -88,10 +88,8 @@ pub struct Local {
     pub disk: u32,
     /// Number of the partition that boots.
     pub partition: u32,
-    /// Device of the system's root, without the partition: `/dev/sda`.
-    pub device: String,
-    /// Number of the partition that holds the system's root.
-    pub root: u32,
+    /// Device of the system's root, `/dev/sda3`; a boot sector needs none.
+    pub root: String,
     /// What GRUB loads; the other methods leave it to the loader on the partition.
     pub os: OsKind,
     /// Path of `chain.c32` in the exported repository; GRUB needs none.

@@ -1,4 +1,4 @@
-//! The log files: `error.log` (and `output.log`, which stays empty but for what others print on
+//! The log files: `error.log`, `output.log` (what is said at the start, and what others print on
 //! our standard output), `httpd.log` for the HTTP server, `access.log` with a line for each request.
 
 use super::Line;
@@ -82,8 +82,9 @@ impl Logs {
         })
     }
 
-    /// From now on they are written. `ready` is told when the service serves.
-    pub(super) fn install(&self, ready: Arc<Notify>, detailed: bool) {
+    /// From now on they are written. `ready` is told when the service serves; what came of a
+    /// reload that a signal asked for is written to the file `reload`, for init scripts.
+    pub(super) fn install(&self, ready: Arc<Notify>, reload: PathBuf, detailed: bool) {
         let level = if detailed { Level::DEBUG } else { Level::INFO };
         let error: Box<dyn Fn() -> Box<dyn Write> + Send + Sync> = match self.error.clone() {
             Some(file) => Box::new(move || Box::new(file.clone())),
@@ -102,10 +103,11 @@ impl Logs {
             )
             .with(layer().with_ansi(false).with_writer(move || httpd.clone()).with_filter(of_http))
             .with(
-                Watch { access: self.access.clone(), ready }.with_filter(
+                Watch { access: self.access.clone(), ready, reload }.with_filter(
                     Targets::new()
                         .with_target("kadence::api::routes", Level::DEBUG)
-                        .with_target("kadence::server", Level::INFO),
+                        .with_target("kadence::server", Level::INFO)
+                        .with_target("kadence::server::reload", Level::DEBUG),
                 ),
             )
             .init();
@@ -138,10 +140,25 @@ impl Logs {
     }
 }
 
-/// Sees in the events of the service when it serves, and each request that it answers.
+/// Sees in the events of the service when it serves, each request that it answers, and what comes
+/// of a reload.
 struct Watch {
     access: LogFile,
     ready: Arc<Notify>,
+    reload: PathBuf,
+}
+
+impl Watch {
+    /// Tells whoever waits for the file: 0 and what was done, or 1 and why it was not. It is there
+    /// as a whole or not at all.
+    fn reloaded(&self, seen: &Seen) {
+        let (status, text) =
+            if seen.problem.is_empty() { (0, &seen.message) } else { (1, &seen.problem) };
+        let part = self.reload.with_extension("part");
+        let written = std::fs::write(&part, format!("{status}\n{text}\n"));
+        // Where there is no such directory nobody waits.
+        let _ = written.and_then(|()| std::fs::rename(&part, &self.reload));
+    }
 }
 
 impl<S: Subscriber> Layer<S> for Watch {
@@ -150,6 +167,7 @@ impl<S: Subscriber> Layer<S> for Watch {
         event.record(&mut seen);
         match seen.message.as_str() {
             "the service is ready" => self.ready.notify_one(),
+            _ if seen.why == "SIGHUP" => self.reloaded(&seen),
             "answered" => {
                 // A disk may be full.
                 let _ = writeln!(self.access.clone(), "{}", seen.line(&Zoned::now()));
@@ -159,7 +177,7 @@ impl<S: Subscriber> Layer<S> for Watch {
     }
 }
 
-/// The fields of an event about a request.
+/// The fields of an event.
 #[derive(Debug, Default)]
 struct Seen {
     message: String,
@@ -168,6 +186,10 @@ struct Seen {
     path: String,
     status: String,
     bytes: String,
+    /// Why the configuration was loaded anew.
+    why: String,
+    /// Why it could not be.
+    problem: String,
 }
 
 impl Seen {
@@ -194,6 +216,8 @@ impl Seen {
             "path" => self.path = text,
             "status" => self.status = text,
             "bytes" => self.bytes = text,
+            "why" => self.why = text,
+            "problem" => self.problem = text,
             _ => {}
         }
     }

@@ -15,6 +15,7 @@ use super::{
     terminal,
 };
 use crate::server::{self, AtStop};
+use jiff::Zoned;
 use logs::Logs;
 use std::{env, fs, io, path::PathBuf, process::ExitCode, sync::Arc};
 use tokio::{
@@ -89,7 +90,8 @@ async fn serve(line: &Line) -> Result<ExitCode, Failure> {
     let ready = Arc::new(Notify::new());
     let dir = directory("KADEPLOY3_LOG_DIR", "/var/log/kadeploy3");
     let logs = Logs::open(&dir, line).map_err(|error| Failure::file(dir.display(), error))?;
-    logs.install(Arc::clone(&ready), line.has("ruby-debug"));
+    let run_dir = directory("KADEPLOY3_RUN_DIR", "/var/run/kadeploy3d");
+    logs.install(Arc::clone(&ready), run_dir.join("reload"), line.has("ruby-debug"));
     let mut signals = Signals::new().map_err(|error| Failure::usage(error.to_string()))?;
     let config = config_dir();
     let serving = server::run(&config, AtStop::Abort);
@@ -106,6 +108,8 @@ async fn serve(line: &Line) -> Result<ExitCode, Failure> {
                 detach::tell_ready();
                 logs.redirect().map_err(|error| Failure::file(dir.display(), error))?;
                 apart = false;
+                say("Configuration files loaded");
+                say(&format!("[{}] Launching service", Zoned::now().strftime("%F %T %z")));
             }
             _ = signals.reopen.recv() => {
                 // The old files are kept where the new ones cannot be made.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::workflows::Beside;
-use config::model::partitioning::Partitions;
+use config::model::partitioning::{Part, Partitions};
 
 async fn well(bed: &Bed<'_>, changes: Value) -> String {
     let wid = bed.deploy(changes).await;
@@ -34,6 +34,81 @@ async fn partitions_are_found_by_their_labels_on_disks_by_their_ids() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_partition_may_have_a_label_in_place_of_a_number() {
+    let scenario = Scenario::new(16, 3);
+    let bed = Bed::with(&scenario, |config| {
+        let label = |text: &str| Part::Label(text.into());
+        config.clusters[0].file.partitioning.partitions = Some(Partitions {
+            swap: Some(label("SWAP")),
+            prod: label("PROD"),
+            deploy: Some(label("DEPLOY")),
+            tmp: label("/dev/sda/TMP"),
+        });
+    })
+    .await;
+    let wid =
+        well(&bed, json!({"verbose_level": 5, "debug": true, "reformat_tmp_partition": "ext4"}))
+            .await;
+    assert!(NODES.iter().all(|node| bed.runs_the_image(node)));
+    assert_eq!(bed.record(NODES[0]).await.partition.as_deref(), Some("DEPLOY@/dev/sda"));
+    let debug = bed.operations.debugs(Kind::Deploy, &wid, &anna(), None).unwrap();
+    let debug: String = debug.into_iter().map(|line| line.text + "\n").collect();
+    for text in [
+        "KADEPLOY_SWAP_PART_NUM='SWAP' KADEPLOY_PROD_PART_NUM='PROD' KADEPLOY_TMP_PART_NUM='TMP'",
+        "mkswap \"$(place 'SWAP@/dev/sda')\"",
+        "mkfs -t 'ext4'  \"$(place 'TMP@/dev/sda')\"",
+    ] {
+        assert!(debug.contains(text), "{text}: {debug}");
+    }
+}
+
+/// As files and requests name it, and as the service does.
+#[tokio::test(start_paused = true)]
+async fn a_right_may_call_a_partition_whatever_files_and_requests_call_it() {
+    let scenario = Scenario::new(17, 3);
+    for (label, asked, rights) in [
+        (Some("PROD"), json!({}), &["PROD", "disk1/PROD", "PROD@/dev/disk/by-path/pci-1"][..]),
+        (Some("PROD"), json!({"block_device": "/dev/sdb"}), &["/dev/sdb/PROD"]),
+        (None, json!({}), &["disk13", "/dev/disk/by-path/pci-1-part3"]),
+        (None, json!({"block_device": "/dev/sda"}), &["/dev/sda3"]),
+        (None, json!({"block_device": "/dev/nvme0n1"}), &["/dev/nvme0n13", "/dev/nvme0n1p3"]),
+    ] {
+        let bed = Bed::with(&scenario, |config| {
+            config.server.rights.kind = config::model::server::RightsKind::Db;
+            let partitioning = &mut config.clusters[0].file.partitioning;
+            partitioning.block_device = "disk1".into();
+            partitioning.disk_path = BTreeMap::from([("disk1".into(), "pci-1".into())]);
+            partitioning.deploy_label = label.map(str::to_owned);
+        })
+        .await;
+        let mut body = bed.body(json!({"dry_run": true, "deploy_partition": label.unwrap_or("3")}));
+        body.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+        let ask = async || {
+            let request: DeployRequest = serde_json::from_value(body.clone()).unwrap();
+            let asked = Asked { request: Request::Deploy(Box::new(request)), user: "anna".into() };
+            bed.operations.create(asked).await
+        };
+        let wanted = |part: &str| crate::operations::rights::Wanted {
+            user: "anna".into(),
+            nodes: Vec::new(),
+            partitions: vec![part.to_owned()],
+        };
+        let table = bed.operations.0.rights();
+        // Another disk of that label is another partition.
+        for other in ["/dev/sdz3", "disk0/PROD", if asked == json!({}) { "TMP" } else { "PROD" }] {
+            table.add(&wanted(other), false, false).await.unwrap();
+            assert!(ask().await.is_err(), "{other}: {asked}");
+            table.take(&wanted(other), false).await.unwrap();
+        }
+        for part in rights {
+            table.add(&wanted(part), false, false).await.unwrap();
+            assert!(ask().await.unwrap().is_none(), "{part}: {asked}");
+            table.take(&wanted(part), false).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disk_on_a_bus_is_known_by_its_place() {
     let scenario = Scenario::new(12, 3);
     let bed = Bed::with(&scenario, |config| {
@@ -41,7 +116,12 @@ async fn a_disk_on_a_bus_is_known_by_its_place() {
         partitioning.block_device = "disk1".into();
         partitioning.disk_path =
             BTreeMap::from([("disk1".into(), "pci-0000:18:00.0-nvme-1".into())]);
-        partitioning.partitions = Some(Partitions { swap: Some(2), prod: -1, deploy: 3, tmp: 4 });
+        partitioning.partitions = Some(Partitions {
+            swap: Some(2.into()),
+            prod: (-1).into(),
+            deploy: Some(3.into()),
+            tmp: 4.into(),
+        });
         let boot = &mut config.clusters[0].file.boot;
         boot.startup_script = Some("/simulated/startup".into());
         boot.kernels.deploy.drivers.0 = vec!["nvme".into()];

@@ -78,7 +78,7 @@ async fn the_running_production_system_is_the_deployment_system() {
     let scenario = open_machines(5);
     let bed = Bed::with(&scenario, |config| {
         let partitions = config.clusters[0].file.partitioning.partitions.as_mut().unwrap();
-        (partitions.prod, partitions.deploy) = (3, 5);
+        (partitions.prod, partitions.deploy) = (3.into(), Some(5.into()));
     })
     .await;
     switched_on(&bed).await;
@@ -93,6 +93,30 @@ async fn the_running_production_system_is_the_deployment_system() {
         why.contains("check_nodes: Bad root partition: node-1.sim runs from \"/dev/sda5\""),
         "{why}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_production_system_is_known_by_its_place_whatever_the_disk_is_called() {
+    let place = "pci-0000:18:00.0-scsi-0:0:0:0";
+    for (path, wanted) in [("", "disk0#3"), (place, "-scsi-0:0:0:0-part3")] {
+        let scenario = open_machines(5);
+        let bed = Bed::with(&scenario, |config| {
+            let partitioning = &mut config.clusters[0].file.partitioning;
+            partitioning.block_device = "disk0".into();
+            partitioning.disk_path = [("disk0".to_owned(), path.to_owned())].into();
+            let partitions = partitioning.partitions.as_mut().unwrap();
+            (partitions.prod, partitions.deploy) = (3.into(), Some(5.into()));
+        })
+        .await;
+        switched_on(&bed).await;
+        let wanted_steps = || steps("Prod", "Chain", "Classical");
+        deployed(&bed, wanted_steps(), &["check_nodes", "format_deploy_part"]).await;
+        let wid = bed.deploy(wanted_steps()).await;
+        assert_eq!(bed.ended(&wid).await.1, NODES);
+        let why = bed.state(&wid)[NODES[0]].error.clone().unwrap();
+        let found = "node-1.sim runs from \"/dev/sda5\", not from ";
+        assert!(why.contains(found) && why.contains(wanted), "{why}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

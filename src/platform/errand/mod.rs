@@ -76,8 +76,11 @@ pub enum Errand {
     },
     /// Loads modules of the kernel.
     LoadDrivers(Vec<String>),
-    /// Prints the device of the root filesystem.
-    RootDevice,
+    /// Prints the device of the root filesystem, and on the next line that of a partition.
+    RootDevice {
+        /// `/dev/sda2`, or another of its names.
+        beside: String,
+    },
     /// Makes a filesystem, whatever is mounted there now.
     MakeFilesystem {
         /// For `mkfs -t`.
@@ -214,7 +217,7 @@ impl Errand {
             | Self::Exec { .. }
             | Self::Store { .. }
             | Self::LoadDrivers(_)
-            | Self::RootDevice
+            | Self::RootDevice { .. }
             | Self::Tidy { .. }
             | Self::RunArchive { .. }
             | Self::AddKeys { .. }

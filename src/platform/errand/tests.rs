@@ -76,7 +76,7 @@ fn hostile(word: &str) -> Vec<Errand> {
         Errand::FromFile { path: text(), errand: Errand::Unpack(unpacking()).into() },
         Errand::Restore { path: text(), level: 3, parts: vec![(0, text()), (1, text())] },
         Errand::LoadDrivers(vec![text()]),
-        Errand::RootDevice,
+        Errand::RootDevice { beside: text() },
         Errand::Reboot,
     ]
 }
@@ -116,6 +116,18 @@ fn what_scripts_are_told_arrives_as_it_was_written() {
     let run = Errand::RunScript { variables, arguments: vec!["a b".into(), "$c".into()] };
     let script = "#!/bin/sh\nprintf '%s|%s|%s' \"$SITE\" \"$1\" \"$2\"\n";
     assert_eq!(printed(&run, script), "it's $HOME; \"x\"|a b|$c");
+}
+
+#[test]
+fn the_root_and_a_partition_are_told_by_their_devices() {
+    let told = |beside: &str| {
+        let errand = Errand::RootDevice { beside: beside.into() };
+        let mount = "mount() { echo /dev/sda2 on / type ext4; echo proc on /proc type proc; }";
+        let text = Errand::Text(format!("{mount}\n{}", errand.text()));
+        printed(&text, "")
+    };
+    assert_eq!(told("/dev/sda2"), "/dev/sda2\n/dev/sda2\n");
+    assert_eq!(told("NONE@disk99"), "/dev/sda2\n\n");
 }
 
 #[test]

@@ -125,7 +125,10 @@ impl Errand {
             }
             Self::Restore { path, level, parts } => restore(path, *level, parts),
             Self::LoadDrivers(drivers) => load(drivers),
-            Self::RootDevice => "mount | grep ' / ' | cut -f 1 -d ' '".to_owned(),
+            Self::RootDevice { beside } => format!(
+                "mount | grep ' / ' | cut -f 1 -d ' ' | head -n 1; printf '%s\n' {}",
+                device(beside)
+            ),
             Self::MakeFilesystem { filesystem, options, partition, directory } => {
                 make_filesystem([filesystem, partition, directory], options)
             }

@@ -151,7 +151,7 @@ fn sorted(errand: &Errand) -> Sort {
         Errand::Reboot | Errand::Kexec { .. } => Sort::Order,
         Errand::BootId
         | Errand::IdentifyDisk { .. }
-        | Errand::RootDevice
+        | Errand::RootDevice { .. }
         | Errand::CheckFiles { .. } => Sort::Look,
         Errand::FromFile { errand, .. } => sorted(errand),
         Errand::Partition(_)

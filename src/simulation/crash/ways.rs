@@ -47,7 +47,7 @@ fn each_way_into_the_deployment_system_comes_to_its_end_wherever_the_service_is_
     };
     let prod = |config: &mut Config| {
         let partitions = config.clusters[0].file.partitioning.partitions.as_mut().unwrap();
-        (partitions.prod, partitions.deploy) = (3, 5);
+        (partitions.prod, partitions.deploy) = (3.into(), Some(5.into()));
     };
     let prepared = |config: &mut Config| {
         config.clusters[0].file.preinstall.files = vec![Install {

@@ -2,6 +2,7 @@
 
 mod moved;
 mod power;
+mod profile;
 mod ticket;
 mod tidy;
 mod wait;

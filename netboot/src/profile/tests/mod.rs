@@ -20,8 +20,8 @@ fn network(kernel: &str, initrd: Option<&str>, params: &str) -> Boot {
 }
 
 fn local(os: OsKind) -> Boot {
-    let (device, chain) = ("/dev/sda".to_owned(), "chain.c32".to_owned());
-    Boot::Local(Local { disk: 0, partition: 3, device, root: 3, os, chain })
+    let (root, chain) = ("/dev/sda3".to_owned(), "chain.c32".to_owned());
+    Boot::Local(Local { disk: 0, partition: 3, root, os, chain })
 }
 
 fn linux(initrd: Option<&str>) -> OsKind {
@@ -57,7 +57,7 @@ fn case(name: &str) -> Boot {
 #[test]
 fn grub_names_the_disk_itself_without_a_partition() {
     let Boot::Local(disk) = local(OsKind::Other) else { unreachable!() };
-    let disk = Boot::Local(Local { disk: 1, partition: 0, ..disk });
+    let disk = Boot::Local(Local { disk: 1, partition: 0, root: String::new(), ..disk });
     let text = factory(Method::GrubPxe, Transport::Tftp, Firmware::Bios).render(&disk, "").unwrap();
     assert!(text.contains("set root=(hd1)\n\tchainloader +1"), "{text}");
 }
@@ -186,20 +186,17 @@ fn custom_text_is_used_as_it_is_after_substitution() {
 
 #[test]
 fn a_value_that_a_loader_would_read_as_a_command_is_refused() {
-    for (method, params) in [
-        (Method::PxeLinux, "ro\nLABEL x"),
-        (Method::GPxeLinux, "ro\r"),
-        (Method::Ipxe, "ro ${net0/mac}"),
-        (Method::Ipxe, "ro || shell"),
-        (Method::Ipxe, "ro #x"),
-        (Method::GrubPxe, "ro; reboot"),
-        (Method::GrubPxe, "ro }"),
-        (Method::GrubPxe, "ro \"x"),
-        (Method::GrubPxe, "ro $x"),
-    ] {
+    for (method, params) in [(Method::PxeLinux, "ro\nLABEL x"), (Method::GPxeLinux, "ro\r")] {
         let boot = network("vmlinuz", None, params);
         let refused = factory(method, Transport::Tftp, Firmware::Bios).render(&boot, "");
         assert!(matches!(refused, Err(ProfileError::Value { .. })), "{method} {params:?}");
+    }
+    // What GRUB loads from a disk is a user's.
+    for params in ["ro; reboot", "ro }", "ro \"x", "ro $x"] {
+        let OsKind::Linux { kernel, initrd, .. } = linux(None) else { unreachable!() };
+        let boot = local(OsKind::Linux { kernel, initrd, params: params.to_owned() });
+        let refused = factory(Method::GrubPxe, Transport::Tftp, Firmware::Bios).render(&boot, "");
+        assert!(matches!(refused, Err(ProfileError::Value { .. })), "{params:?}");
     }
     let bios = factory(Method::Ipxe, Transport::Tftp, Firmware::Bios);
     assert!(bios.render(&network("vm linuz", None, ""), "").is_err());
@@ -207,6 +204,19 @@ fn a_value_that_a_loader_would_read_as_a_command_is_refused() {
     assert!(bios.render(&network("vmlinuz", None, ""), "echo\0").is_err());
     let server = Export { transport: Transport::Http, server: "a/b\n".to_owned() };
     assert!(Factory { export: server, ..bios }.render(&case("network"), "").is_err());
+}
+
+/// The administrator knows the loader, and may use what it can do.
+#[test]
+fn what_the_site_says_is_written_as_it_is() {
+    for (method, params) in [
+        (Method::Ipxe, "ro BOOTIF=${net0/mac} x=1 || shell"),
+        (Method::GrubPxe, "ro BOOTIF=$net_default_mac x=\"a;b\" {}"),
+    ] {
+        let boot = network("kernels/vmlinuz", None, params);
+        let text = factory(method, Transport::Tftp, Firmware::Bios).render(&boot, "").unwrap();
+        assert!(text.contains(&format!("kernels/vmlinuz {params}")), "{text}");
+    }
 }
 
 #[test]

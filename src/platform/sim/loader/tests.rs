@@ -23,8 +23,7 @@ fn local(partition: u32) -> Local {
     Local {
         disk: 0,
         partition,
-        device: "/dev/sda".into(),
-        root: 3,
+        root: "/dev/sda3".into(),
         os: OsKind::Linux {
             kernel: "/vmlinuz".into(),
             initrd: Some("/initrd".into()),

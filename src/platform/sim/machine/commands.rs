@@ -369,9 +369,17 @@ fn layout(
         ("KADEPLOY_PROD_PART_NUM", prod),
         ("KADEPLOY_TMP_PART_NUM", tmp),
     ];
-    let wanted = wanted.into_iter().filter_map(|(name, mib)| Some((number(name)?, mib)));
+    let numbered = wanted.iter().filter_map(|(name, mib)| Some((number(name)?, *mib)));
     let mut partitions: LiteMap<u32, Partition> =
-        wanted.map(|(number, mib)| (number, blank(mib, PartitionKind::Data))).collect();
+        numbered.map(|(number, mib)| (number, blank(mib, PartitionKind::Data))).collect();
+    for (name, mib) in wanted {
+        let label = value(variables, name);
+        if label.starts_with(|first: char| first.is_ascii_alphabetic()) && label != "none" {
+            let mut free = (1..=128).filter(|one| *one != deploy && !partitions.contains_key(one));
+            let (free, label) = (free.next().unwrap_or_default(), label.to_owned());
+            partitions.insert(free, Partition { label, ..blank(mib, PartitionKind::Data) });
+        }
+    }
     // Two for the label, as the script has it.
     let taken = boot + 2 + partitions.values().map(|partition| partition.mib).sum::<u64>();
     let need = taken + least;

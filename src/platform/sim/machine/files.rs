@@ -39,9 +39,11 @@ impl Machine {
             {
                 return Err((127, format!("{directory}/{script}: not found")));
             }
-            Errand::RootDevice => {
-                let installed = memory.root.map(|number| format!("{}{number}\n", self.disk.device));
-                return Ok(installed.unwrap_or_else(|| "rootfs\n".to_owned()));
+            Errand::RootDevice { beside } => {
+                let device = |number| format!("{}{number}", self.disk.device);
+                let root = memory.root.map_or_else(|| "rootfs".to_owned(), device);
+                let beside = self.disk.number(beside).map(device).unwrap_or_default();
+                return Ok(format!("{root}\n{beside}\n"));
             }
             Errand::Kexec { root, kernel, initrd, params, root_device, mounted, .. } => {
                 let number = root_device.as_ref().and_then(|name| self.disk.number(name));

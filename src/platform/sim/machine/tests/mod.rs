@@ -69,13 +69,12 @@ impl Bench {
 
     /// Sets that it boots that partition of its disk.
     fn boots_from(&self, partition: u32) {
-        let (device, os) = ("/dev/sda".to_owned(), "other");
         let none = String::new;
         let choice = BootChoice::Local(LocalBoot {
-            os,
-            device,
+            os: "other",
+            disk: 0,
             partition,
-            root: partition,
+            root: none(),
             kernel: none(),
             initrd: none(),
             params: none(),
