@@ -189,7 +189,8 @@ pub(super) async fn not_destructive(
     let mut found = Vec::new();
     for node in nodes {
         let installed = store.node(&node.name).await?.and_then(|record| record.environment);
-        let Some(installed) = installed else { continue };
+        // One that is not recorded may have the name of one that is.
+        let Some(installed) = installed.filter(|one| one.id.is_some()) else { continue };
         if super::environments::is_destructive(store, &installed).await? {
             found.push(node.name.as_str());
         }
