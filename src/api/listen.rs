@@ -3,6 +3,7 @@
 use super::{
     Api,
     address::{self, Line},
+    patient::Patient,
     reply::refuse,
     request::{MOST_BODY, Raw, too_large},
     room::{Place, Room},
@@ -34,7 +35,8 @@ use warp::{
 const CONNECTIONS: usize = 1000;
 
 /// How long a client may take to send its headers, and then the body: a megabyte at most, so
-/// that only one who holds connections on purpose takes longer.
+/// that only one who holds connections on purpose takes longer. And how long it may read nothing of an
+/// answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Largest body that is read and thrown away. A client that still sends does not read: it would
@@ -100,6 +102,7 @@ async fn open(
     tls: Option<TlsAcceptor>,
 ) -> io::Result<(Box<dyn Line>, Option<Arc<[u8]>>)> {
     let fitted = |stream| tokio::time::timeout(PATIENCE, address::fitted(stream));
+    let stream = Patient::new(stream, PATIENCE);
     let Some(tls) = tls else { return Ok((fitted(Box::new(stream)).await??, None)) };
     let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);

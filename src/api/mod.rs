@@ -4,7 +4,7 @@
 //! its handler. A request is read by `request` (body and query merged, sizes
 //! bounded), finds its handler there, and leaves as a `reply`, errors too; the
 //! handlers themselves only decode, call and encode. `room` bounds what all of them hold. `yaml` writes what old
-//! clients print as it is. `listen` accepts connections, in the clear or with TLS. `openapi` describes what is here; a test holds it to the table.
+//! clients print as it is. `listen` accepts connections, in the clear or with TLS; `patient` ends those whose clients do not read. `openapi` describes what is here; a test holds it to the table.
 
 mod address;
 mod consoles;
@@ -13,6 +13,7 @@ mod listen;
 mod nodes;
 mod openapi;
 mod operations;
+mod patient;
 mod reload;
 mod reply;
 mod request;

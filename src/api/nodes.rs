@@ -3,7 +3,7 @@
 use super::{Api, reply::Reply, request::Request};
 use crate::{
     operations::nodes,
-    types::{Common, Explanation, NodeInfo, Problem},
+    types::{Explanation, NodeInfo, Nodes, Problem},
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
     responses((status = 200, description = "Node → what became of it, null for one that was never used")))]
 pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Reply, Problem> {
     let means = api.operations.means();
-    let named = request.decode::<Common>()?.nodes;
+    let named = request.decode::<Nodes>()?.nodes;
     let chosen = if named.is_empty() {
         means.site().inventory.all().to_vec()
     } else {

@@ -50,8 +50,10 @@ pub(super) async fn power_list_or_status(api: Arc<Api>, request: Request) -> Ans
     if !request.fields.contains_key("nodes") {
         return list(api, request, Kind::Power).await;
     }
+    // Of the other fields that all operations have none is looked at.
     let mut wanted = PowerRequest { status: Some("status".into()), ..PowerRequest::default() };
-    wanted.common.nodes = request.decode::<PowerRequest>()?.common.nodes;
+    wanted.common.nodes = request.decode::<Nodes>()?.nodes;
+    wanted.common.dry_run = request.dry_run()?;
     create(api, &request, Wanted::Power(Box::new(wanted))).await
 }
 
@@ -107,49 +109,63 @@ pub(super) async fn poll(api: Arc<Api>, request: Request, kind: Kind) -> Answer 
     ("since" = Option<usize>, Query)), responses((status = 200, body = String)))]
 pub(super) async fn logs(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
     let (wid, viewer) = (request.segment(0), &request.viewer);
-    if let Some(since) = request.fields.get("since") {
-        let since = since.as_u64().and_then(|since| usize::try_from(since).ok());
-        let since = since.ok_or_else(|| {
-            Problem::parameter(Code::InvalidOption, "since", "should be a Integer")
-        })?;
-        let (lines, next) = api.operations.logs_since(kind, wid, viewer, since)?;
+    let cluster = request.segments.get(1).map(String::as_str);
+    if let Some(since) = cursor(&request)? {
+        let (lines, next) = api.operations.logs_since(kind, wid, viewer, cluster, since)?;
         return Ok(Reply::Cursor(next, text(&lines)));
     }
     if is_silent(&api, &request, kind)? {
         return Ok(Reply::Text(String::new()));
     }
-    let cluster = request.segments.get(1).map(String::as_str);
     Ok(Reply::Text(text(&api.operations.logs(kind, wid, viewer, cluster)?)))
 }
 
-/// What commands printed, where `debug` was asked for.
+/// What commands printed, where `debug` was asked for; read as messages are.
 #[utoipa::path(get, path = "/{operation}/{wid}/debugs/{node}", tag = "operations",
-    params(("operation" = String, Path), ("wid" = String, Path), ("node" = String, Path, description = "May be left out")),
-    responses((status = 200, body = String)))]
+    params(("operation" = String, Path), ("wid" = String, Path), ("node" = String, Path, description = "May be left out"),
+    ("since" = Option<usize>, Query)), responses((status = 200, body = String)))]
 pub(super) async fn debugs(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    let (wid, viewer) = (request.segment(0), &request.viewer);
+    let node = request.segments.get(1).map(String::as_str);
+    if let Some(since) = cursor(&request)? {
+        let (lines, next) = api.operations.debugs_since(kind, wid, viewer, node, since)?;
+        return Ok(Reply::Cursor(next, text(&lines)));
+    }
     if is_silent(&api, &request, kind)? {
         return Ok(Reply::Text(String::new()));
     }
-    let node = request.segments.get(1).map(String::as_str);
-    let lines = api.operations.debugs(kind, request.segment(0), &request.viewer, node)?;
-    Ok(Reply::Text(text(&lines)))
+    Ok(Reply::Text(text(&api.operations.debugs(kind, wid, viewer, node)?)))
 }
 
-/// Whether only the error of an operation is told: it broke off, and old clients expect nothing
-/// in its other parts. `failed` asks for them all the same.
+/// The place that is asked for, where one is.
+fn cursor(request: &Request) -> Result<Option<usize>, Problem> {
+    let Some(since) = request.fields.get("since") else { return Ok(None) };
+    let since = since.as_u64().and_then(|since| usize::try_from(since).ok());
+    let wrong = || Problem::parameter(Code::InvalidOption, "since", "should be a Integer");
+    since.map(Some).ok_or_else(wrong)
+}
+
+/// Whether nothing is told of an operation but its error: it broke off, and old clients expect nothing
+/// in its other parts (`failed` asks for them all the same); or it is a dry run, which reads nothing
+/// that counts as read.
 fn is_silent(api: &Api, request: &Request, kind: Kind) -> Result<bool, Problem> {
     let broken = api.operations.error(kind, request.segment(0), &request.viewer)?.is_some();
-    Ok(broken && !request.toggle("failed")?)
+    Ok(request.dry_run()? || (broken && !request.toggle("failed")?))
 }
 
-/// Where each node is. Nothing of an operation that broke off, unless `failed` asks for it.
+/// Where each node is that has begun. Nothing of an operation that broke off, unless `failed` asks for
+/// it; then nodes that were left out because they were busy are there as well.
 #[utoipa::path(get, path = "/{operation}/{wid}/state", tag = "operations",
     params(("operation" = String, Path), ("wid" = String, Path), ("failed" = Option<bool>, Query)), responses((status = 200, body = std::collections::BTreeMap<String, NodeStatus>)))]
 pub(super) async fn state(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
     if is_silent(&api, &request, kind)? {
         return Ok(Reply::Text(String::new()));
     }
-    Reply::fields(&api.operations.state(kind, request.segment(0), &request.viewer)?)
+    let mut state = api.operations.state(kind, request.segment(0), &request.viewer)?;
+    if !request.toggle("failed")? {
+        state.retain(|_, node| node.state != "discarded");
+    }
+    Reply::fields(&state)
 }
 
 /// Which nodes are in which step now.
@@ -178,6 +194,7 @@ pub(super) async fn error(api: Arc<Api>, request: Request, kind: Kind) -> Answer
     params(("operation" = String, Path), ("wid" = String, Path), ("order" = String, Path, description = "`continue` or `abort`")),
     responses((status = 200, description = "Done"), (status = 400, description = "14: no node waits")))]
 pub(super) async fn resume(api: Arc<Api>, request: Request, kind: Kind, go_on: bool) -> Answer {
+    request.not_dry()?;
     api.operations.resume(kind, request.segment(0), &request.viewer, go_on)?;
     Reply::fields(&json!({"wid": request.segment(0)}))
 }
@@ -187,6 +204,7 @@ pub(super) async fn resume(api: Arc<Api>, request: Request, kind: Kind, go_on: b
     params(("operation" = String, Path), ("wid" = String, Path)),
     responses((status = 200, body = Created), (status = 400, description = "It has not ended, no node failed, or all are busy")))]
 pub(super) async fn retry(api: Arc<Api>, request: Request, kind: Kind) -> Answer {
+    request.not_dry()?;
     match api.operations.retry(kind, request.segment(0), &request.viewer).await? {
         Some(created) => Reply::fields(&created),
         None => Ok(Reply::Text(String::new())),

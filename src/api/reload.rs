@@ -47,5 +47,6 @@ pub(super) async fn reload(api: Arc<Api>, request: Request) -> Result<Reply, Pro
         let text = "Only administrators are allowed to reload the configuration";
         return Err(Problem::Forbidden(text.into()));
     }
+    request.not_dry()?;
     Reply::of(&api.reload.ask().await?)
 }

@@ -162,6 +162,15 @@ impl Request {
         self.toggle("dry_run")
     }
 
+    /// Error 4 where it is only to be checked: what this asks for is done or not.
+    pub(super) fn not_dry(&self) -> Result<(), Problem> {
+        if self.dry_run()? {
+            let why = "cannot be used here: nothing can be checked without doing it";
+            return Err(Problem::parameter(Code::InvalidOption, "dry_run", why));
+        }
+        Ok(())
+    }
+
     /// Whether a toggle is set. Error 4 if it is neither true nor false.
     pub(super) fn toggle(&self, name: &str) -> Result<bool, Problem> {
         let wrong = || Problem::parameter(Code::InvalidOption, name, "should be a Boolean");
@@ -176,6 +185,10 @@ fn why(name: &str, value: &Value, error: &str) -> String {
     {
         let words: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
         return format!("must have a value in ({})", words.join(","));
+    }
+    if let Some(field) = error.strip_prefix("missing field `") {
+        let field = field.trim_end_matches('`');
+        return format!("The field is mandatory [field: {field}]");
     }
     let Some((found, expected)) = error.split_once(", expected ") else {
         return error.to_owned();

@@ -3,7 +3,7 @@
 use super::{Api, reply::Reply, request::Request};
 use crate::{
     operations::rights::{ALL, Changed, Wanted},
-    types::{Common, Problem},
+    types::{Nodes, Problem},
 };
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ fn administrator(request: &Request) -> Result<(), Problem> {
 
 /// The full names of the nodes in the request.
 fn nodes(api: &Api, request: &Request) -> Result<Vec<String>, Problem> {
-    let named = request.decode::<Common>()?.nodes;
+    let named = request.decode::<Nodes>()?.nodes;
     if named.is_empty() || named.iter().any(|name| name == ALL) {
         return Ok(Vec::new());
     }

@@ -241,11 +241,15 @@ async fn dispatch(api: Arc<Api>, raw: Raw) -> Result<Reply, Problem> {
     // Held until the answer is there.
     let _place = raw.room.values(&raw.body).await?;
     let fields = raw.fields()?;
-    (route.handler)(api, Request { segments, fields, viewer }).await
+    let request = Request { segments, fields, viewer };
+    let dry = !changes && route.permission != Permission::Anyone && request.dry_run()?;
+    let reply = (route.handler)(api, request).await?;
+    // What changes something sees to it by itself.
+    Ok(if dry { Reply::Text(String::new()) } else { reply })
 }
 
 /// The route of a request and the segments it leaves open. 404 where there is none, 405 where
-/// there is one of another method.
+/// there is one of other methods only.
 fn find(raw: &Raw) -> Result<(&'static Route, Vec<String>), Problem> {
     let given: Vec<&str> = raw.path.split('/').filter(|segment| !segment.is_empty()).collect();
     let mut allowed = Vec::new();
@@ -256,9 +260,11 @@ fn find(raw: &Raw) -> Result<(&'static Route, Vec<String>), Problem> {
         }
         allowed.push(route.method.as_str());
     }
-    // Environments are listed by query; of one by its path old clients know that it is not there.
-    let by_path = raw.method == Method::GET && given.first() == Some(&"environments");
-    if allowed.is_empty() || by_path {
+    // Where the method is known it is the path that is not: too long, or too short.
+    let known = ROUTES.iter().any(|route| {
+        route.method == raw.method && route.path.split('/').nth(1) == given.first().copied()
+    });
+    if allowed.is_empty() || known {
         Err(Problem::NotFound(raw.path.clone()))
     } else {
         Err(Problem::MethodNotAllowed(allowed.join(",")))

@@ -3,7 +3,7 @@
 use super::{Api, reply::Reply, request::Request};
 use crate::{
     operations::statistics::{self, FIELDS, Filter},
-    types::{Code, Common, Kind, Problem},
+    types::{Code, Kind, Nodes, Problem},
 };
 use serde_json::Value;
 use std::{sync::Arc, time::UNIX_EPOCH};
@@ -45,7 +45,7 @@ fn filter(api: &Api, request: &Request) -> Result<Filter, Problem> {
         Some("power") => Some(Kind::Power),
         Some(other) => return Err(Problem::NotFound(format!("no statistics of {other}"))),
     };
-    let named = request.decode::<Common>()?.nodes;
+    let named = request.decode::<Nodes>()?.nodes;
     let nodes = if named.is_empty() {
         Vec::new()
     } else {

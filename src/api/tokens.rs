@@ -20,6 +20,7 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Answer {
 #[utoipa::path(post, path = "/tokens", tag = "tokens",
     responses((status = 200, description = "The token"), (status = 400, description = "4: a scope or a lifetime (seconds) that cannot be")))]
 pub(super) async fn create(api: Arc<Api>, request: Request) -> Answer {
+    request.not_dry()?;
     let wish: tokens::Wish = request.decode()?;
     let store = &*api.operations.means().store;
     tokens::create(store, &request.viewer.user, wish).await.map(Reply::plain)
@@ -29,6 +30,7 @@ pub(super) async fn create(api: Arc<Api>, request: Request) -> Answer {
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
     responses((status = 200, description = "The token, without its secret"), (status = 404, description = "There is none")))]
 pub(super) async fn revoke(api: Arc<Api>, request: Request) -> Answer {
+    request.not_dry()?;
     let store = &*api.operations.means().store;
     tokens::revoke(store, owner(&request), request.segment(0)).await.map(Reply::plain)
 }

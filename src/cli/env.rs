@@ -94,12 +94,16 @@ impl EnvArgs {
                 // The service keeps paths, not files: they must mean the same from anywhere.
                 let mut local = Export::default();
                 local.add_all(&mut fields)?;
+                let mut body = json!({"environment": fields});
+                // Within reach of the service while it looks what they are.
+                let mut serving = None;
                 if !local.is_empty() {
                     tell(
                         "note: files of this machine are named; they must be here whenever it is deployed",
                     );
+                    let export = serving.insert(local.serve().await?);
+                    body["client"] = export.url.clone().into();
                 }
-                let body = json!({"environment": fields});
                 let made: Value = client.send(Method::POST, "/environments", &body).await?;
                 printer.answer(&made, || format!("recorded {}\n", title(&made)))?;
             }

@@ -206,10 +206,8 @@ impl Environment {
             unused: Vec::new(),
         };
         environment.check_multipart(&fields, boot_fields.as_ref())?;
-        environment.check_tar(&fields)?;
+        environment.check_tar()?;
         let mut unused = fields.unused();
-        unused.extend(image_fields.unused());
-        unused.extend(boot_fields.iter().flat_map(Fields::unused));
         unused.retain(|name| !LATER.contains(&name.as_str()));
         Ok(Self { unused, ..environment })
     }
@@ -232,7 +230,7 @@ impl Environment {
         if !self.multipart {
             return Ok(());
         }
-        let mandatory = |field: &str| Invalid {
+        let mandatory = |field: &str| Invalid::Field {
             field: field.to_owned(),
             message: "The field is mandatory".to_owned(),
         };
@@ -253,7 +251,7 @@ impl Environment {
     }
 
     /// A tar image must say what to boot and on which filesystem.
-    fn check_tar(&self, fields: &Fields<'_>) -> Result<(), Invalid> {
+    fn check_tar(&self) -> Result<(), Invalid> {
         let wanted = [
             ("kernel", &self.boot.kernel, true),
             ("filesystem", &self.filesystem, true),
@@ -264,13 +262,10 @@ impl Environment {
         }
         match wanted.iter().find(|(_, value, needed)| *needed && value.is_empty()) {
             None => Ok(()),
-            Some((name, ..)) => Err(fields.wrong(
-                if *name == "filesystem" { "filesystem" } else { "boot" },
-                format!(
-                    "The field '{name}' is mandatory for OS {} with the 'tar' image kind",
-                    self.os.word()
-                ),
-            )),
+            Some((name, ..)) => Err(Invalid::Rule(format!(
+                "The field '{name}' is mandatory for OS {} with the 'tar' image kind",
+                self.os.word()
+            ))),
         }
     }
 }

@@ -2,19 +2,25 @@
 
 use super::Invalid;
 use serde_json::{Map, Value};
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 /// One hash of the description, with its place in the whole.
 pub(crate) struct Fields<'a> {
     map: &'a Map<String, Value>,
     place: String,
-    read: RefCell<BTreeSet<&'a str>>,
+    /// Paths of the fields that somebody asked for, here and in all hashes of the same description.
+    read: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl<'a> Fields<'a> {
     /// The hash `map` found at `place` (empty for the whole).
     pub(crate) fn new(map: &'a Map<String, Value>, place: &str) -> Self {
-        Self { map, place: place.to_owned(), read: RefCell::default() }
+        Self { map, place: place.to_owned(), read: Rc::default() }
+    }
+
+    /// One of its hashes.
+    fn inner(&self, map: &'a Map<String, Value>, place: String) -> Self {
+        Self { map, place, read: Rc::clone(&self.read) }
     }
 
     /// The path of `name` below this hash.
@@ -24,13 +30,13 @@ impl<'a> Fields<'a> {
 
     /// An error about `name`.
     pub(crate) fn wrong(&self, name: &str, message: impl Into<String>) -> Invalid {
-        Invalid { field: self.path(name), message: message.into() }
+        Invalid::Field { field: self.path(name), message: message.into() }
     }
 
     /// The value of `name`; null counts as absent.
     fn get(&self, name: &str) -> Option<&'a Value> {
-        let (key, value) = self.map.get_key_value(name)?;
-        self.read.borrow_mut().insert(key);
+        let value = self.map.get(name)?;
+        self.read.borrow_mut().insert(self.path(name));
         (!value.is_null()).then_some(value)
     }
 
@@ -112,7 +118,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn section(&self, name: &str) -> Result<Option<Fields<'a>>, Invalid> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(Fields::new(map, &self.path(name)))),
+            Some(Value::Object(map)) => Ok(Some(self.inner(map, self.path(name)))),
             Some(_) => Err(self.mistyped(name, "Hash")),
         }
     }
@@ -131,8 +137,8 @@ impl<'a> Fields<'a> {
         };
         let place = |index| format!("{}/{index}", self.path(name));
         let section = |(index, value): (usize, &'a Value)| match value {
-            Value::Object(map) => Ok(Fields::new(map, &place(index))),
-            _ => Err(Invalid {
+            Value::Object(map) => Ok(self.inner(map, place(index))),
+            _ => Err(Invalid::Field {
                 field: place(index),
                 message: "The field should have the type Hash".into(),
             }),
@@ -140,9 +146,21 @@ impl<'a> Fields<'a> {
         list.iter().enumerate().map(section).collect()
     }
 
-    /// The names that nobody asked for, as paths.
+    /// The fields that nobody asked for, here and in the hashes that were, as paths.
     pub(crate) fn unused(&self) -> Vec<String> {
-        let read = self.read.borrow();
-        self.map.keys().filter(|key| !read.contains(key.as_str())).map(|k| self.path(k)).collect()
+        let mut unused = Vec::new();
+        for (name, value) in self.map {
+            let path = self.path(name);
+            if !self.read.borrow().contains(&path) {
+                unused.push(path);
+                continue;
+            }
+            let one = value.as_object().map(|map| self.inner(map, path.clone()));
+            let list = value.as_array().into_iter().flatten().enumerate();
+            let list = list
+                .filter_map(|(at, one)| Some(self.inner(one.as_object()?, format!("{path}/{at}"))));
+            unused.extend(one.into_iter().chain(list).flat_map(|inner| inner.unused()));
+        }
+        unused
     }
 }

@@ -21,12 +21,28 @@ pub(crate) use fields::Fields;
 pub use legacy::legacy;
 pub use reference::{FileRef, without_password};
 
-/// A description that cannot be used: the field and what is wrong with it.
+/// Why a description cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message} [field: {field}]")]
-pub struct Invalid {
-    /// Path of the field, `image/kind`.
-    pub field: String,
-    /// What is wrong.
-    pub message: String,
+pub enum Invalid {
+    /// A field is wrong.
+    #[error("{message} [field: {field}]")]
+    Field {
+        /// Its path, `image/kind`.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A field is missing that others ask for.
+    #[error("{0}")]
+    Rule(String),
+}
+
+impl Invalid {
+    /// As it is told of a whole description: of a field with where it comes from, of a rule alone.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Field { .. } => format!("Error[environment description] {self}"),
+            Self::Rule(text) => text.clone(),
+        }
+    }
 }

@@ -24,13 +24,12 @@ impl FileRef {
             Some(("local", path)) => Ok(Self::Client(path.to_owned())),
             Some(("server", path)) => Ok(Self::Server(PathBuf::from(path))),
             Some(("http" | "https", _)) => Ok(Self::Web(text.to_owned())),
-            Some((scheme, _)) => Err(Problem::new(
-                Code::InvalidFile,
-                format!(
-                    "Unable to grab the file '{}', unknown protocol {scheme}: use a path, server://, http:// or https://",
-                    without_password(text)
-                ),
-            )),
+            Some((scheme, _)) => {
+                let file = without_password(text);
+                let text = format!("Unable to grab the file '{file}', unknown protocol {scheme}");
+                Err(Problem::new(Code::InvalidFile, text)
+                    .hint("use a path, server://, http:// or https://"))
+            }
         }
     }
 }

@@ -4,10 +4,9 @@ use super::{
     grab::{exported, unreadable},
     http,
 };
-use crate::{
-    environments::FileRef,
-    types::{Code, Problem},
-};
+use crate::{environments::FileRef, types::Problem};
+use cache::Source;
+use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use std::{fs, io, path::PathBuf};
 
@@ -34,13 +33,12 @@ pub(crate) const TAG: &str = "etag:";
 /// What the checksum begins with of a file that Kadeploy knew and that is not this one any more.
 pub(crate) const OLD: &str = "md5:";
 
-/// The tag that the server of a file gives it now, behind [`TAG`]. `client` is the address of the
-/// client's file server.
+/// What a file is now: behind [`TAG`] the tag that its server gives it; of one without a tag, and of one
+/// of this machine, its SHA-256. `client` is the address of the client's file server.
 ///
 /// # Errors
-/// 3: the file is on the client's machine, which is not known. 5: it cannot be had, or its
-/// server gives no tags.
-pub async fn tag(file: &FileRef, client: Option<&str>) -> Result<String, Problem> {
+/// 3: the file is on the client's machine, which is not known. 5: it cannot be had.
+pub async fn checksum(file: &FileRef, client: Option<&str>) -> Result<String, Problem> {
     let url = match file {
         FileRef::Web(url) => url.clone(),
         FileRef::Client(path) => exported(client, path)?,
@@ -48,11 +46,28 @@ pub async fn tag(file: &FileRef, client: Option<&str>) -> Result<String, Problem
     };
     let told = async {
         let client = http::client(matches!(file, FileRef::Client(_)))?;
-        http::WebFile::new(&client, &url).await.map(|file| cache::Source::stamp(&file))
+        let file = http::WebFile::new(&client, &url).await?;
+        match file.stamp().etag {
+            Some(etag) => Ok(format!("{TAG}{etag}")),
+            None => content(&file).await,
+        }
     };
-    let stamp = told.await.map_err(|why| unreadable(file, &why))?;
-    stamp.etag.map(|etag| format!("{TAG}{etag}")).ok_or_else(|| {
-        let text = format!("Unable to get the checksum of {file} (its server gives no ETag)");
-        Problem::new(Code::InvalidFile, text).hint("put it on a server that does, or use server://")
-    })
+    told.await.map_err(|why| unreadable(file, &why))
+}
+
+/// SHA-256 of all that comes.
+async fn content(file: &http::WebFile) -> io::Result<String> {
+    let (mut digest, mut length) = (Sha256::new(), 0);
+    let mut pieces = file.open().await?;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        length += piece.len() as u64;
+        digest.update(&piece);
+    }
+    // A part of it would be another file.
+    if length == file.size() {
+        Ok(format!("{:x}", digest.finalize()))
+    } else {
+        Err(io::Error::other(format!("of {} bytes {length} came", file.size())))
+    }
 }

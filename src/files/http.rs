@@ -16,7 +16,8 @@ pub(super) struct WebFile {
     stamp: Stamp,
 }
 
-/// A client for files: bounded, and follows a few redirections. The file server of a client of
+/// A client for files: bounded, follows a few redirections, and asks no proxy: who names a file names
+/// where it is, whatever the environment of the service says. The file server of a client of
 /// ours makes its certificate as it starts: there is nobody to verify it with, and it is named by
 /// the very request that names the files.
 pub(super) fn client(exported: bool) -> io::Result<Client> {
@@ -25,6 +26,7 @@ pub(super) fn client(exported: bool) -> io::Result<Client> {
         .connect_timeout(SILENCE)
         .read_timeout(SILENCE)
         .tls_danger_accept_invalid_certs(exported)
+        .no_proxy()
         .redirect(reqwest::redirect::Policy::limited(5))
         .build()
         .map_err(io::Error::other)

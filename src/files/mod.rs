@@ -11,5 +11,5 @@ mod http;
 
 pub use depot::{Depot, Grabbed};
 pub(crate) use digest::{OLD, TAG};
-pub use digest::{sha256, tag};
+pub use digest::{checksum, sha256};
 pub use grab::{Grabber, Tag, What};

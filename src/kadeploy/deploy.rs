@@ -43,9 +43,7 @@ pub(super) fn check(line: &Line) -> Result<(), Failure> {
         (true, true) => {
             Err(Failure::usage("An environment is either recorded (-e) or described (-a)"))
         }
-        (true, false) if line.has("env-user") || line.has("env-version") => {
-            Err(Failure::usage("-u and --env-version are for recorded environments"))
-        }
+        // -u and --env-version say nothing of a description, and do no harm.
         _ => Ok(()),
     }
 }

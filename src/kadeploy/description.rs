@@ -70,9 +70,14 @@ pub(super) async fn read(path: &str) -> Result<Map<String, Value>, Failure> {
 pub(super) fn check(map: &Map<String, Value>) -> Result<(), Failure> {
     let environment = Environment::parse(map).map_err(|invalid| {
         let general = Code::InvalidEnvironment.text();
-        let text = format!("{general} -- Error[environment description] {invalid}");
+        let text = format!("{general} -- {}", invalid.told());
         Failure::numbered(Code::InvalidEnvironment.number(), text)
     })?;
+    if !environment.multipart && environment.partitions.len() > 1 {
+        warn(
+            "Warning[env_desc]: Several partitions are listed, and without 'multipart' none of them counts",
+        );
+    }
     for field in &environment.unused {
         warn(&format!("Warning[env_desc]: Unused field '{field}'"));
     }

@@ -37,6 +37,9 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt::switch("secure", "Export local files over HTTPS"),
 ];
 
+/// Columns of a list before that of the descriptions.
+const WIDTHS: [usize; 3] = [21, 7, 11];
+
 /// What can be done; one of them is.
 const ACTIONS: [&str; 10] = [
     "add",
@@ -198,10 +201,11 @@ impl Act<'_> {
             };
             // A description may have lines.
             let description = text("description").replace(['\n', '\r'], " ");
-            [text("name"), text("version"), text("user"), description.trim().to_owned()]
+            let description = table::cut(description.trim(), &WIDTHS);
+            [text("name"), text("version"), text("user"), description]
         };
         let rows = found.iter().map(row);
-        Ok(table::table(["Name", "Version", "User", "Description"], [21, 7, 11], rows))
+        Ok(table::table(["Name", "Version", "User", "Description"], WIDTHS, rows))
     }
 
     async fn print(&self, name: &str) -> Result<String, Failure> {

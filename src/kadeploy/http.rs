@@ -49,6 +49,8 @@ pub(super) struct Server {
     /// What the names of its headers begin with; empty until it is known.
     prefix: String,
     user: User,
+    /// Whether everything is only to be checked.
+    dry_run: bool,
     http: reqwest::Client,
     /// Where the traffic is told, if anywhere.
     trace: Option<Channels>,
@@ -74,6 +76,7 @@ impl Server {
     pub(super) fn new(
         entry: &config::model::client::ClientServer,
         user: User,
+        dry_run: bool,
         trace: Option<Channels>,
     ) -> Result<Self, Failure> {
         crate::platform::crypto();
@@ -93,6 +96,7 @@ impl Server {
             secure: entry.secure,
             prefix: entry.auth_headers_prefix.clone().unwrap_or_default(),
             user,
+            dry_run,
             http,
             trace,
         })
@@ -172,7 +176,8 @@ impl Server {
         self.ask(Ask { accept: "application/x-yaml", ..Ask::get(path) }).await
     }
 
-    /// A request with a body; the answer may be empty.
+    /// A request with a body: what changes something has one, so that this is the place where a dry
+    /// run is told. The answer may be empty.
     ///
     /// # Errors
     /// No answer, or an error.
@@ -182,7 +187,12 @@ impl Server {
         path: &str,
         fields: Map<String, Value>,
     ) -> Result<Value, Failure> {
-        let body = Value::Object(fields);
+        let mut body = Map::new();
+        if self.dry_run {
+            body.insert("dry_run".into(), true.into());
+        }
+        body.extend(fields);
+        let body = Value::Object(body);
         let text = self.ask(Ask { method, body: Some(&body), ..Ask::get(path) }).await?;
         if text.trim().is_empty() {
             return Ok(Value::Null);

@@ -24,6 +24,16 @@ pub(super) fn named(line: &Line) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
+/// Whether nodes are asked for, if only by a file that has none.
+pub(super) fn asked_for(line: &Line) -> bool {
+    line.has("machine") || line.has("file")
+}
+
+/// There must be nodes.
+pub(super) fn none() -> Failure {
+    Failure::usage("No node is chosen")
+}
+
 /// A file, or standard input.
 pub(super) fn read(path: &str) -> Result<String, Failure> {
     let mut text = String::new();

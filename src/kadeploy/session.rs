@@ -99,6 +99,7 @@ fn session(line: Line, channels: Channels) -> Result<Session, Failure> {
         .client;
     let user = User { name: user_name()?, password: password(&line)? };
     let trace = line.on("debug-http").then(|| channels.clone());
+    let dry_run = line.on("dry-run");
     let several = line.has("multi-server");
     let named = line.value("server");
     let chosen: Vec<_> = if several {
@@ -111,8 +112,8 @@ fn session(line: Line, channels: Channels) -> Result<Session, Failure> {
         vec![client.server(named).ok_or_else(unknown)?]
     };
     let unusual = !several && named.is_some_and(|name| name != client.default);
-    let servers: Result<Vec<_>, _> =
-        chosen.into_iter().map(|entry| Server::new(entry, user.clone(), trace.clone())).collect();
+    let server = |entry| Server::new(entry, user.clone(), dry_run, trace.clone());
+    let servers: Result<Vec<_>, _> = chosen.into_iter().map(server).collect();
     Ok(Session { line, channels, servers: servers?, several, unusual })
 }
 
@@ -143,12 +144,16 @@ impl Session {
         if self.several { format!("{:<10}", format!("[{}] ", server.name)) } else { String::new() }
     }
 
-    /// The servers that have something to do, with their nodes. Without nodes all of them have.
+    /// The servers that have something to do, with their nodes. Where no nodes are asked for all of
+    /// them have.
     ///
     /// # Errors
-    /// Nobody has one of the nodes.
+    /// Nobody has one of the nodes, or a list of nodes has none: that is not all of them.
     pub(super) async fn dealt(&self) -> Result<Vec<(Server, Vec<String>)>, Failure> {
         let names = nodes::named(&self.line)?;
+        if names.is_empty() && nodes::asked_for(&self.line) {
+            return Err(nodes::none());
+        }
         if names.is_empty() {
             return Ok(self.servers.iter().map(|server| (server.clone(), Vec::new())).collect());
         }

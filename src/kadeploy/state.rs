@@ -38,7 +38,7 @@ pub(super) fn check(line: &Line) -> Result<(), Failure> {
         0 => return Err(Failure::usage("You must choose an action")),
         _ => return Err(Failure::usage("You can only choose one action")),
     }
-    let nodes = line.has("machine") || line.has("file");
+    let nodes = super::nodes::asked_for(line);
     if line.has("get-nodes-state") && line.has("workflow-id") {
         return Err(Failure::usage("-w cannot be used with -s"));
     }

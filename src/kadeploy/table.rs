@@ -2,7 +2,7 @@
 
 use super::{channels::say, terminal};
 
-/// Columns of these widths and a last one that is cut so that 80 columns suffice.
+/// Columns of these widths and a last one that is as long as it is.
 pub(super) fn table<const N: usize, const M: usize>(
     heads: [&str; N],
     widths: [usize; M],
@@ -19,15 +19,15 @@ fn line(cells: &[String], widths: &[usize]) -> String {
     for (cell, width) in cells.iter().zip(widths) {
         line += &format!("{cell:<width$} ");
     }
-    let last = cells.last().map(String::as_str).unwrap_or_default();
-    let left = terminal::WIDTH.saturating_sub(widths.iter().map(|width| width + 1).sum());
-    line += &cut(last, left);
+    line += cells.last().map(String::as_str).unwrap_or_default();
     line.trim_end().to_owned()
 }
 
-/// `text`, or as much of it as fits into `width` with dots behind it.
-fn cut(text: &str, width: usize) -> String {
+/// `text` for the last column, or as much of it as fits behind columns of these widths with dots
+/// behind it.
+pub(super) fn cut(text: &str, widths: &[usize]) -> String {
     const DOTS: &str = "...";
+    let width = terminal::WIDTH.saturating_sub(widths.iter().map(|width| width + 1).sum());
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -47,14 +47,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_cut() {
-        let row = ["a".to_owned(), "1".to_owned(), "d".repeat(80)];
-        let text = table(["Name", "Version", "Description"], [21, 7], [row].into_iter());
+    fn what_does_not_fit_may_be_cut() {
+        let row = |last: String| ["a".to_owned(), "1".to_owned(), last];
+        let rows = [row(cut(&"d".repeat(80), &[21, 7])), row("d".repeat(80))];
+        let text = table(["Name", "Version", "Description"], [21, 7], rows.into_iter());
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "Name                  Version Description");
         assert_eq!(lines[1], "####                  ####### ###########");
         assert_eq!(lines[2].len(), 80);
         assert!(lines[2].ends_with("ddd..."), "{text}");
-        assert_eq!(cut("äöü", 3), "äöü");
+        assert!(lines[3].ends_with(&"d".repeat(80)), "{text}");
+        assert_eq!(cut("äöü", &[76]), "äöü");
     }
 }

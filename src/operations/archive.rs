@@ -4,7 +4,7 @@ use super::{
     Inner,
     create::Installed,
     hook,
-    journal::unix_time,
+    journal::{self, Entry, unix_time},
     log::{Line, Log, seconds, whole},
     operation::{Operation, Parts},
     record::Record,
@@ -31,6 +31,9 @@ impl From<StoreError> for Problem {
     }
 }
 
+/// The number of an environment that is described in a request.
+const NOT_RECORDED: i64 = -1;
+
 /// An operation that was under way when the service was stopped.
 pub(super) struct Unfinished {
     pub(super) wid: String,
@@ -55,19 +58,38 @@ pub(super) async fn load(
             continue;
         }
         let lines = std::mem::take(&mut record.lines);
-        table.insert(wid.clone(), Arc::new(bare(record, wid, lines)));
+        let operation = bare(store, record, wid.clone(), lines).await;
+        table.insert(wid, Arc::new(operation));
     }
     // In the order in which they began: who took nodes over by force has them again.
     unfinished.sort_by(|a, b| a.record.start.total_cmp(&b.record.start));
     Ok((table, unfinished))
 }
 
-/// An operation of which nothing runs: its record and its messages.
-pub(super) fn bare(record: Record, wid: String, lines: Vec<Line>) -> Operation {
+/// An operation of which nothing runs: its record and its messages; and from its journal what commands
+/// printed, and how far its readers have come.
+pub(super) async fn bare(
+    store: &dyn Store,
+    record: Record,
+    wid: String,
+    lines: Vec<Line>,
+) -> Operation {
     let log = Arc::new(Log::with(lines));
+    let debug = record.debug.then(Arc::<Log>::default);
     let (watches, suspend) = (Vec::new(), CancellationToken::new());
-    let parts = Parts { log, debug: None, watches, plans: Value::Null, suspend };
-    Operation::new(record, wid, parts)
+    let parts = Parts { log, debug, watches, plans: Value::Null, suspend };
+    let operation = Operation::new(record, wid, parts);
+    let read = journal::read(store, &operation.wid, 0.0, |_, entry| {
+        if !matches!(entry, Entry::Lines(_)) {
+            journal::restore(&operation, entry);
+        }
+        Ok(())
+    });
+    if let Err(why) = read.await {
+        let wid = &operation.wid;
+        tracing::warn!(wid, why, "what its readers had is not known any more: it is given again");
+    }
+    operation
 }
 
 /// Ends an operation that cannot go on.
@@ -77,7 +99,7 @@ pub(super) async fn give_up(
     lines: Vec<Line>,
     why: &str,
 ) -> Result<Operation, StoreError> {
-    let operation = bare(record, wid, lines);
+    let operation = bare(store, record, wid, lines).await;
     let text = format!("The service was stopped, and this operation cannot go on: {why}");
     operation.log.add(0, None, SetId(-1), &text);
     operation.log.written(usize::MAX);
@@ -245,7 +267,7 @@ pub(super) fn statistics(operation: &Operation) -> Vec<StatRow> {
                 steps: place.columns.iter().filter_map(step).collect(),
                 start: whole(seconds(operation.start)),
                 environment: environment.map_or(String::new(), label),
-                anonymous: environment.map(|environment| environment.id == Some(-1)),
+                anonymous: environment.map(|environment| environment.id == Some(NOT_RECORDED)),
                 md5: String::new(),
                 success: place.ended.map(|status| status != Status::Ko),
                 error: place.error.clone().unwrap_or_default(),
@@ -281,14 +303,10 @@ pub(super) async fn environment(
     })?;
     match choice.kind.as_deref().unwrap_or("database") {
         "anonymous" => {
-            let environment = Environment::parse(&choice.fields).map_err(|invalid| {
-                Problem::new(
-                    Code::InvalidEnvironment,
-                    format!("Error[environment description] {invalid}"),
-                )
-            })?;
+            let environment = Environment::parse(&choice.fields)
+                .map_err(|invalid| Problem::new(Code::InvalidEnvironment, invalid.told()))?;
             let reference = EnvironmentRef {
-                id: Some(-1),
+                id: Some(NOT_RECORDED),
                 user: Some(user.to_owned()),
                 name: Some(environment.name.clone()),
                 version: Some(environment.version),

@@ -191,7 +191,8 @@ pub(super) async fn not_destructive(
     let mut records = store.nodes_called(&names).await?;
     for name in &names {
         let installed = records.remove(name).and_then(|record| record.environment);
-        let Some(installed) = installed else { continue };
+        // One that is not recorded may have the name of one that is.
+        let Some(installed) = installed.filter(|one| one.id.is_some()) else { continue };
         if super::environments::is_destructive(store, &installed).await? {
             found.push(name.as_str());
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     steps::Undone,
-    types::{ClusterStatus, MacroStatus, NodeStatus, StatusTree, StepStatus},
+    types::{ClusterStatus, NodeStatus, StatusTree, StepNodes},
 };
 use automata::{Failures, Location, NodeId, NodeSet, Path, Status};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -99,11 +99,11 @@ impl Place {
     }
 
     /// The list of its micro-step that it is in.
-    fn list(&self) -> &'static str {
+    fn list<'l>(&self, lists: &'l mut StepNodes) -> &'l mut Vec<String> {
         match self.state {
-            "ko" => "KO",
-            _ if self.passed => "OK",
-            _ => "**",
+            "ko" => &mut lists.ko,
+            _ if self.passed => &mut lists.ok,
+            _ => &mut lists.processing,
         }
     }
 }
@@ -284,30 +284,24 @@ impl Board {
 
     /// Where the nodes are, by macro- and micro-step, and which have left them.
     pub(crate) fn tree(&self, cluster: &str, name: impl Fn(NodeId) -> String) -> StatusTree {
-        let mut steps: BTreeMap<&str, BTreeMap<String, MacroStatus>> = BTreeMap::new();
-        let mut inside: BTreeMap<(&str, &str), StepStatus> = BTreeMap::new();
+        let mut status = ClusterStatus::default();
         for (id, place) in self.iter().filter(|(_, place)| place.ended.is_none()) {
             let Some((outer, inner)) = place.step() else { continue };
-            let step = inside.entry((&**outer, &**inner)).or_insert_with(empty_step);
-            step.nodes.entry(place.list().to_owned()).or_default().push(name(id));
+            let steps = &mut status.steps.entry(outer.to_string()).or_default().steps;
+            let step = steps.entry(inner.to_string()).or_default();
+            place.list(&mut step.nodes).push(name(id));
             let age = place.since.map_or(0, |since| since.elapsed().as_secs());
             step.time = step.time.max(age);
         }
-        for ((outer, inner), step) in inside {
-            let steps = steps.entry(outer).or_default();
-            steps.insert(inner.to_owned(), MacroStatus::Step(step));
+        for (outer, step) in &mut status.steps {
+            let Some(left) = self.left.get(outer) else { continue };
+            step.ok = left.ok.iter().map(&name).collect();
+            step.ko = left.ko.iter().map(&name).collect();
         }
-        for (outer, steps) in &mut steps {
-            let Some(left) = self.left.get(*outer) else { continue };
-            let lists = lists(left.ok.iter(), left.ko.iter(), &name);
-            steps.extend(lists.map(|(list, nodes)| (list, MacroStatus::Nodes(nodes))));
-        }
-        let steps =
-            steps.into_iter().map(|(outer, steps)| (outer.into(), ClusterStatus::Steps(steps)));
-        let lists = lists(self.ended_with(Status::Ok), self.ended_with(Status::Ko), &name);
-        let lists = lists.map(|(list, nodes)| (list, ClusterStatus::Nodes(nodes)));
-        let all: BTreeMap<_, _> = steps.chain(lists).collect();
-        if all.is_empty() { StatusTree::new() } else { [(cluster.to_owned(), all)].into() }
+        status.ok = self.ended_with(Status::Ok).map(&name).collect();
+        status.ko = self.ended_with(Status::Ko).map(&name).collect();
+        let nobody = status == ClusterStatus::default();
+        if nobody { StatusTree::new() } else { [(cluster.to_owned(), status)].into() }
     }
 
     /// The nodes that ended with `status`.
@@ -315,20 +309,4 @@ impl Board {
         let mine = self.iter().filter(move |(_, place)| place.ended == Some(status));
         mine.map(|(id, _)| id)
     }
-}
-
-/// The lists `OK` and `KO`, as far as there are nodes in them.
-fn lists(
-    ok: impl Iterator<Item = NodeId>,
-    ko: impl Iterator<Item = NodeId>,
-    name: impl Fn(NodeId) -> String,
-) -> impl Iterator<Item = (String, Vec<String>)> {
-    let (ok, ko): (Vec<_>, Vec<_>) = (ok.map(&name).collect(), ko.map(&name).collect());
-    let lists = [("OK".to_owned(), ok), ("KO".to_owned(), ko)];
-    lists.into_iter().filter(|(_, nodes)| !nodes.is_empty())
-}
-
-fn empty_step() -> StepStatus {
-    let lists = ["OK", "KO", "**"].map(|list| (list.to_owned(), Vec::new()));
-    StepStatus { nodes: BTreeMap::from(lists), time: 0 }
 }

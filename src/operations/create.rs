@@ -192,6 +192,7 @@ fn record(
         error: None,
         lines: Vec::new(),
         footprint,
+        debug: asked.request.common().debug,
         hook: asked.request.common().hook,
         hook_due: false,
     }

@@ -75,13 +75,62 @@ impl Pen {
     ) -> Result<(), JournalError> {
         let mut change = Change::new();
         for entry in entries {
-            let body = to_raw_value(&entry)
-                .map_err(|error| JournalError::caused("it is no record", error))?;
-            change = change.append(&*self.wid, milliseconds((self.clock)()), body);
+            change = append(change, &self.wid, (self.clock)(), &entry)?;
         }
-        let late = |_| JournalError::new(format!("no answer within {WRITE_LIMIT:?}"));
-        let written = timeout(WRITE_LIMIT, self.store.commit(change)).await.map_err(late)?;
-        written.map_err(|error| JournalError::new(error.to_string()))
+        commit(&*self.store, change).await
+    }
+}
+
+fn append(change: Change, wid: &str, at: Duration, entry: &Entry) -> Result<Change, JournalError> {
+    let body =
+        to_raw_value(entry).map_err(|error| JournalError::caused("it is no record", error))?;
+    Ok(change.append(wid, milliseconds(at), body))
+}
+
+async fn commit(store: &dyn Store, change: Change) -> Result<(), JournalError> {
+    let late = |_| JournalError::new(format!("no answer within {WRITE_LIMIT:?}"));
+    let written = timeout(WRITE_LIMIT, store.commit(change)).await.map_err(late)?;
+    written.map_err(|error| JournalError::new(error.to_string()))
+}
+
+/// Writes down how far the readers of operations have come since that was last done.
+pub(super) async fn places(
+    store: &dyn Store,
+    operations: &[Arc<Operation>],
+) -> Result<(), JournalError> {
+    let mut change = Change::new();
+    for operation in operations {
+        if let Some(entry) = moved(operation) {
+            change = append(change, &operation.wid, unix_time(), &entry)?;
+        }
+    }
+    if change.is_empty() { Ok(()) } else { commit(store, change).await }
+}
+
+/// How far the readers of `operation` have come; nothing if nobody has read anything.
+fn moved(operation: &Operation) -> Option<Entry> {
+    let debug = operation.debug.as_ref().map(|debug| debug.moved()).unwrap_or_default();
+    let log = operation.log.moved();
+    (!(log.is_empty() && debug.is_empty())).then_some(Entry::Read { log, debug })
+}
+
+/// Gives `operation` back what its readers had before a restart.
+pub(super) fn restore(operation: &Operation, entry: Entry) {
+    let debug = operation.debug.as_deref();
+    match entry {
+        Entry::Lines(lines) => operation.log.restore(lines),
+        Entry::Debug(lines) => {
+            if let Some(debug) = debug {
+                debug.restore(lines);
+            }
+        }
+        Entry::Read { log, debug: read } => {
+            operation.log.put(log);
+            if let Some(debug) = debug {
+                debug.put(read);
+            }
+        }
+        Entry::Run { .. } | Entry::Note { .. } | Entry::Files(_) => {}
     }
 }
 
@@ -162,11 +211,9 @@ pub(super) async fn scribe(
         if let Some(debug) = &operation.debug {
             write_lines(pen, debug, Entry::Debug, |_, _| ()).await;
         }
-        let debug = operation.debug.as_ref().map(|debug| debug.moved()).unwrap_or_default();
-        let log = operation.log.moved();
-        if !(log.is_empty() && debug.is_empty()) {
+        if let Some(entry) = moved(operation) {
             // Lost, it would cost no more than to read something twice.
-            pen.write([Entry::Read { log, debug }]).await.ok();
+            pen.write([entry]).await.ok();
         }
         if last {
             return;

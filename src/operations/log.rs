@@ -166,9 +166,10 @@ impl Log {
         moved.drain().map(place).collect()
     }
 
-    /// Puts a reader in his place of before a restart.
-    pub(crate) fn put(&self, Place { reader, part, at }: Place) {
-        self.inner().places.insert((reader, part), at);
+    /// Puts readers in their places of before a restart.
+    pub(crate) fn put(&self, places: Vec<Place>) {
+        let places = places.into_iter().map(|Place { reader, part, at }| ((reader, part), at));
+        self.inner().places.extend(places);
     }
 
     /// Whether there are lines `reader` has not read.
@@ -254,9 +255,7 @@ mod tests {
         assert_eq!((moved.len(), log.moved().len()), (1, 0));
         let again = Log::default();
         again.restore(log.since(0, 5, None).0);
-        for place in moved {
-            again.put(place);
-        }
+        again.put(moved);
         add(&again, 1, None, "two");
         assert_eq!(texts(&again.unread(&reader("anna"), 3, None)), ["two"]);
         assert_eq!(texts(&again.unread(&reader("ben"), 3, None)), ["one", "two"]);

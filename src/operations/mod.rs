@@ -12,8 +12,8 @@
 //! `journal` what goes there meanwhile. From that, and from the `plans` that were made at
 //! the beginning, `resume` takes up after a restart what was under way. `rights` tells who may
 //! do what, `withdraw` ends what may not go on, `clean` forgets what is old, `stop` ends
-//! the service, `hook` is the site's command at the end, `statistics` tells what was done,
-//! `logfiles` writes it where the site wants it.
+//! the service, `readers` get what was said and printed, `hook` is the site's command at the end,
+//! `statistics` tells what was done, `logfiles` writes it where the site wants it.
 
 mod archive;
 mod around;
@@ -40,6 +40,7 @@ mod part;
 mod plans;
 mod premises;
 mod quiet;
+mod readers;
 mod record;
 mod reservation;
 mod resume;
@@ -191,47 +192,6 @@ impl Operations {
     /// How one operation stands.
     pub fn poll(&self, kind: Kind, wid: &str, viewer: &Viewer) -> Result<Poll, Problem> {
         Ok(self.get(kind, wid)?.poll(viewer))
-    }
-
-    /// Messages `viewer` has not read; of one cluster or of all.
-    pub fn logs(
-        &self,
-        kind: Kind,
-        wid: &str,
-        viewer: &Viewer,
-        cluster: Option<&str>,
-    ) -> Result<Vec<Line>, Problem> {
-        let operation = self.open_to(kind, wid, viewer)?;
-        if let Some(name) = cluster.filter(|name| !operation.clusters.iter().any(|c| c == name)) {
-            return Err(Problem::NotFound(format!("the cluster {name} is not concerned")));
-        }
-        Ok(operation.unread(viewer, cluster))
-    }
-
-    /// Messages from a cursor on, and the next cursor; nothing counts as read.
-    pub fn logs_since(
-        &self,
-        kind: Kind,
-        wid: &str,
-        viewer: &Viewer,
-        since: usize,
-    ) -> Result<(Vec<Line>, usize), Problem> {
-        let operation = self.open_to(kind, wid, viewer)?;
-        Ok(operation.log.since(since, operation.level, None))
-    }
-
-    /// What commands printed that `viewer` has not read; of one node or of all.
-    pub fn debugs(
-        &self,
-        kind: Kind,
-        wid: &str,
-        viewer: &Viewer,
-        node: Option<&str>,
-    ) -> Result<Vec<Line>, Problem> {
-        let operation = self.open_to(kind, wid, viewer)?;
-        let known = node.is_none_or(|name| operation.nodes.iter().any(|one| one == name));
-        let lines = operation.unread_debug(viewer, node).filter(|_| known);
-        lines.ok_or_else(|| Problem::NotFound("no debugging output was asked for".into()))
     }
 
     /// Where each node is.

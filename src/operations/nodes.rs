@@ -24,7 +24,9 @@ pub async fn info_of(store: &dyn Store, name: &str) -> Result<Option<NodeInfo>, 
 }
 
 fn info(node: NodeRecord) -> Result<NodeInfo, Problem> {
-    let environment = node.environment.map(|environment| EnvironmentRef {
+    // One that is not recorded is gone with its request: nobody can name it.
+    let recorded = node.environment.filter(|environment| environment.id.is_some());
+    let environment = recorded.map(|environment| EnvironmentRef {
         id: None,
         user: Some(environment.user),
         name: Some(environment.name),

@@ -2,7 +2,7 @@
 
 use super::{
     hook::Hook,
-    log::{Line, Log, seconds, whole},
+    log::{Log, seconds, whole},
     record::{Footprint, Record},
     viewer::Viewer,
     watch::Watch,
@@ -120,6 +120,7 @@ impl Operation {
             state: inner.state.clone(),
             error: inner.error.clone(),
             footprint: self.footprint,
+            debug: self.debug.is_some(),
             hook: self.hook.asked,
             hook_due: self.hook.is_due(),
             lines: self.log.since(0, u8::MAX, None).0,
@@ -333,17 +334,6 @@ impl Operation {
     pub(crate) fn discard(&self, name: &str) {
         let status = NodeStatus { state: "discarded".into(), ..NodeStatus::default() };
         self.inner().state.insert(name.to_owned(), status);
-    }
-
-    /// The lines `viewer` has not read.
-    pub(crate) fn unread(&self, viewer: &Viewer, cluster: Option<&str>) -> Vec<Line> {
-        self.log.unread(&viewer.reader(), self.level, cluster)
-    }
-
-    /// What commands printed that `viewer` has not read; none if it was not asked for.
-    pub(crate) fn unread_debug(&self, viewer: &Viewer, node: Option<&str>) -> Option<Vec<Line>> {
-        let debug = self.debug.as_ref()?;
-        Some(debug.unread(&viewer.reader(), u8::MAX, node))
     }
 
     /// Where to look.

@@ -35,6 +35,9 @@ pub(crate) struct Record {
     pub(crate) lines: Vec<Line>,
     /// What it makes of the states of its nodes; nothing for one that only asks.
     pub(crate) footprint: Option<Footprint>,
+    /// Whether what commands print is kept.
+    #[serde(default)]
+    pub(crate) debug: bool,
     /// Whether the site's hook is run at its end.
     #[serde(default)]
     pub(crate) hook: bool,

@@ -64,7 +64,8 @@ async fn as_it_was_left(inner: &Arc<Inner>, mut one: Unfinished) -> Arc<Operatio
         Err(why) => {
             tracing::error!(wid = one.wid, why, "can be shown in part only");
             let lines = lines(inner, &one.wid).await;
-            Arc::new(archive::bare(one.record, one.wid, lines))
+            let store = &*inner.means.store;
+            Arc::new(archive::bare(store, one.record, one.wid, lines).await)
         }
     };
     operation.close();
@@ -152,22 +153,7 @@ fn recall(
             parts[index].run.recall(note);
         }
         Entry::Files(digests) => files.had = digests,
-        Entry::Lines(lines) => operation.log.restore(lines),
-        Entry::Debug(lines) => {
-            if let Some(debug) = &operation.debug {
-                debug.restore(lines);
-            }
-        }
-        Entry::Read { log, debug } => {
-            for place in log {
-                operation.log.put(place);
-            }
-            if let Some(read) = &operation.debug {
-                for place in debug {
-                    read.put(place);
-                }
-            }
-        }
+        told => journal::restore(operation, told),
     }
     Ok(())
 }

@@ -121,6 +121,7 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let kept = Arc::clone(&api);
     let serving = api::serve(listener, tls, api, stop.clone());
     let ended = serve(serving, &operations, &mut boot, at_stop, &stop).await;
+    operations.keep_places().await;
     stop.cancel();
     kept.consoles.stop().await;
     boot.stopped().await;

@@ -28,4 +28,4 @@ pub use request::{
     AutomataOverride, Common, DeployRequest, EnvironmentChoice, InstanceOverride, Nodes,
     PowerRequest, PxeChoice, RebootKind, RebootRequest,
 };
-pub use status::{ClusterStatus, MacroStatus, StatusTree, StepStatus};
+pub use status::{ClusterStatus, MacroStatus, StatusTree, StepNodes, StepStatus};

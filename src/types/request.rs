@@ -1,7 +1,8 @@
 //! Requests that start an operation.
 
 use crate::platform::Level;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -135,7 +136,8 @@ pub struct InstanceOverride {
 pub struct PxeChoice {
     /// Its text.
     pub profile: String,
-    /// What `NODE_SINGULARITY` stands for, per node.
+    /// What `NODE_SINGULARITY` stands for, per node: a text, or a number or a truth value as one.
+    #[serde(deserialize_with = "as_texts")]
     pub singularities: BTreeMap<String, String>,
     /// Files it needs.
     pub files: Vec<String>,
@@ -220,6 +222,16 @@ pub struct Nodes {
     pub nodes: Vec<String>,
 }
 
+/// Values of any simple kind, as texts.
+fn as_texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let text = |(name, value): (String, Value)| match value {
+        Value::String(text) => Ok((name, text)),
+        Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
+        _ => Err(D::Error::custom(format!("the value of {name} should be a String"))),
+    };
+    BTreeMap::<String, Value>::deserialize(from)?.into_iter().map(text).collect()
+}
+
 /// One string or a list of them: a query parameter that occurs once is a plain string.
 fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
@@ -232,4 +244,18 @@ fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
         Either::One(one) => vec![one],
         Either::Many(many) => many,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_stands_for_a_node_is_a_text_whatever_it_was() {
+        let given = json!({"singularities": {"a": "x", "b": 5, "c": true, "d": 1.5}});
+        let read = PxeChoice::deserialize(given).unwrap().singularities;
+        let texts = [("a", "x"), ("b", "5"), ("c", "true"), ("d", "1.5")];
+        assert_eq!(read, texts.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
+    }
 }

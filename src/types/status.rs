@@ -4,36 +4,57 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// `GET /<operation>/<wid>/status`: cluster → macro-step → micro-step. Beside the macro-steps
-/// the lists `OK` and `KO` have the nodes that are at their end, beside the micro-steps those
-/// that have left the macro-step while others are still in it. A list without nodes is not there.
-pub type StatusTree = BTreeMap<String, BTreeMap<String, ClusterStatus>>;
+/// `GET /<operation>/<wid>/status`: cluster → macro-step → micro-step. Programs print it in the order
+/// in which it comes: the steps first, then the lists.
+pub type StatusTree = BTreeMap<String, ClusterStatus>;
 
-/// What a cluster has: macro-steps by name, and the lists `OK` and `KO`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum ClusterStatus {
-    /// Nodes that are at their end.
-    Nodes(Vec<String>),
-    /// A macro-step that has nodes.
-    Steps(BTreeMap<String, MacroStatus>),
+/// One cluster. A list without nodes is not there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterStatus {
+    /// Its macro-steps that have nodes, by name.
+    #[serde(flatten)]
+    pub steps: BTreeMap<String, MacroStatus>,
+    /// Nodes that are at their end, and well.
+    #[serde(rename = "OK", default, skip_serializing_if = "Vec::is_empty")]
+    pub ok: Vec<String>,
+    /// Nodes that failed for good.
+    #[serde(rename = "KO", default, skip_serializing_if = "Vec::is_empty")]
+    pub ko: Vec<String>,
 }
 
-/// What a macro-step has: micro-steps by name, and the lists `OK` and `KO`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum MacroStatus {
-    /// Nodes that have left it.
-    Nodes(Vec<String>),
-    /// A micro-step that has nodes.
-    Step(StepStatus),
+/// One macro-step. A list without nodes is not there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MacroStatus {
+    /// Its micro-steps that have nodes, by name.
+    #[serde(flatten)]
+    pub steps: BTreeMap<String, StepStatus>,
+    /// Nodes that have left it while others are still in it.
+    #[serde(rename = "OK", default, skip_serializing_if = "Vec::is_empty")]
+    pub ok: Vec<String>,
+    /// Nodes that failed in it meanwhile.
+    #[serde(rename = "KO", default, skip_serializing_if = "Vec::is_empty")]
+    pub ko: Vec<String>,
 }
 
 /// Nodes in one micro-step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepStatus {
-    /// `OK`, `KO` and, still under way, `**`.
-    pub nodes: BTreeMap<String, Vec<String>>,
+    /// How they stand in it.
+    pub nodes: StepNodes,
     /// Seconds since it began.
     pub time: u64,
+}
+
+/// The lists of one micro-step; all are there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StepNodes {
+    /// Through, and not yet in the next one.
+    #[serde(rename = "OK")]
+    pub ok: Vec<String>,
+    /// Failed.
+    #[serde(rename = "KO")]
+    pub ko: Vec<String>,
+    /// Still under way.
+    #[serde(rename = "**")]
+    pub processing: Vec<String>,
 }

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
 };
@@ -69,51 +69,95 @@ async fn clients_must_serve_their_files_encrypted_where_the_site_says_so() {
     }
 }
 
-/// A web server that leads from any address to another, and gives files no tag; what it was asked.
-fn web_server() -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let (asked, url) = (Arc::<Mutex<Vec<String>>>::default(), base.clone());
-    let kept = Arc::clone(&asked);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|many| many == 1)
-            {
-                head.push(byte[0]);
+/// A web server that leads from any address to another, and gives files no tag.
+#[derive(Clone)]
+struct Web {
+    base: String,
+    /// What it was asked.
+    asked: Arc<Mutex<Vec<String>>>,
+    /// What is in its files.
+    content: Arc<Mutex<&'static str>>,
+}
+
+impl Web {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let web = Self { base, asked: Arc::default(), content: Arc::new(Mutex::new("an image")) };
+        let server = web.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                server.answer(stream.unwrap());
             }
-            let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
-            kept.lock().unwrap().push(line.clone());
-            let answer = if line.contains("/old") {
-                format!(
-                    "HTTP/1.1 302 Found\r\nLocation: {url}/new?key=1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                )
-            } else {
-                "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n".to_owned()
-            };
-            // Who has what he wants may be gone.
-            stream.write_all(answer.as_bytes()).ok();
-            if line.starts_with("GET /new") {
-                stream.write_all(b"an image").ok();
-            }
+        });
+        web
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|many| many == 1) {
+            head.push(byte[0]);
         }
-    });
-    (base, asked)
+        let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+        self.asked.lock().unwrap().push(line.clone());
+        let content = *self.content.lock().unwrap();
+        let answer = if line.contains("/old") {
+            let base = &self.base;
+            format!(
+                "HTTP/1.1 302 Found\r\nLocation: {base}/new?key=1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+        } else {
+            let length = content.len();
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+        };
+        // Who has what he wants may be gone.
+        stream.write_all(answer.as_bytes()).ok();
+        if line.starts_with("GET /new") {
+            stream.write_all(content.as_bytes()).ok();
+        }
+    }
+
+    fn was_asked(&self, what: &str) -> bool {
+        self.asked.lock().unwrap().iter().any(|line| line.contains(what))
+    }
 }
 
 #[tokio::test]
 async fn files_of_the_web_have_queries_move_and_need_no_tag() {
     let service = Service::new();
     let anna = service.user("anna");
-    let (base, asked) = web_server();
-    let image = json!({"file": format!("{base}/old/image.tgz?version=7"), "kind": "tar", "compression": "gzip"});
+    let web = Web::new();
+    let image = json!({"file": format!("{}/old/image.tgz?version=7", web.base), "kind": "tar", "compression": "gzip"});
     let environment = service.anonymous(json!({"image": image}));
     let deploy = json!({"nodes": ["node-1"], "environment": environment});
     let path = format!("/deployment/{}", wid(&anna.post("/deployment", &deploy).await));
     let poll = anna.done(&path).await;
     assert_eq!(poll["nodes"]["ok"], json!(["node-1.lab.test"]), "{poll}");
-    let asked = asked.lock().unwrap().clone();
-    let has = |what: &str| asked.iter().any(|line| line.contains(what));
-    assert!(has("/old/image.tgz?version=7 ") && has("GET /new?key=1 "), "{asked:#?}");
+    assert!(web.was_asked("/old/image.tgz?version=7 ") && web.was_asked("GET /new?key=1 "));
+}
+
+#[tokio::test]
+async fn files_of_the_web_without_a_tag_are_recorded_by_what_is_in_them() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let web = Web::new();
+    let file = format!("{}/old/image.tgz", web.base);
+    let mut description = service.description();
+    description["image"]["file"] = json!(file);
+    anna.post("/environments", &json!({"environment": description})).await.ok();
+    let update = json!({"update_image_checksum": true, "last": true});
+    anna.put("/environments/anna/debian", &update).await.refused_with(14, &[]);
+    let deploy = async || {
+        let body = json!({"nodes": ["node-1"], "environment": {"name": "debian"}});
+        let path = format!("/deployment/{}", wid(&anna.post("/deployment", &body).await));
+        (anna.done(&path).await, path)
+    };
+    // Of the same length: nothing but the content tells it.
+    *web.content.lock().unwrap() = "an emage";
+    let (poll, path) = deploy().await;
+    assert_eq!(poll["error"], true);
+    let words = ["Checksum of the file", &file, "an update is necessary"];
+    anna.get(&format!("{path}/error")).await.refused_with(5, &words);
+    anna.put("/environments/anna/debian", &update).await.ok();
+    assert_eq!(deploy().await.0["nodes"]["ok"], json!(["node-1.lab.test"]));
 }

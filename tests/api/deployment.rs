@@ -68,8 +68,9 @@ async fn the_life_of_a_deployment() {
     assert_eq!(anna.get(&of("debugs")).await.ok().text, "\n");
 
     let info = anna.get("/nodes").await.ok().json();
+    // It is not recorded: nobody could name it.
     let deployed = json!({"state": "deployed", "user": "anna",
-        "environment": {"name": "debian", "version": 1, "user": "anna"}});
+        "environment": {"name": null, "version": null, "user": null}});
     assert_eq!(info["node-1.lab.test"], deployed);
     assert_eq!(info["node-3.lab.test"], Value::Null);
     assert_eq!(anna.get("/nodes/beta-1.lab.test").await.ok().json(), deployed);
@@ -117,6 +118,11 @@ async fn logs(service: &Service, path: &str) {
     );
     anna.get(&format!("{path}?since=x")).await.refused_with(4, &["'since'", "Integer"]);
 
+    let beta = anna.get(&format!("{path}/beta?since=0")).await.ok();
+    let of_beta: Vec<_> = lines.iter().filter(|line| line.starts_with("[bt] ")).cloned().collect();
+    assert_eq!(texts(&beta.text), of_beta);
+    assert_eq!(beta.header("x-kadence-cursor"), all.header("x-kadence-cursor"));
+    anna.get(&format!("{path}/gamma?since=0")).await.refused(404, &["gamma"]);
     let one = anna.get(&format!("{path}/beta?user=anna")).await.ok();
     assert!(texts(&one.text).iter().all(|line| line.starts_with("[bt] ")));
     // Those of beta she has read.

@@ -33,8 +33,21 @@ async fn an_environment_with_a_mistake_is_refused_and_nothing_changes() {
             "Invalid value 'secret'",
             "'public', 'private' or 'shared'",
         ),
-        (json!({"boot": {}}), "The field 'kernel' is mandatory", "[field: boot]"),
-        (json!({"filesystem": null}), "The field 'filesystem' is mandatory", "[field: filesystem]"),
+        (
+            json!({"boot": {}}),
+            "Invalid environment specification -- The field 'kernel' is mandatory for OS linux with the 'tar' image kind\n",
+            "kernel",
+        ),
+        (
+            json!({"filesystem": null}),
+            "Invalid environment specification -- The field 'filesystem' is mandatory for OS linux with the 'tar' image kind\n",
+            "filesystem",
+        ),
+        (
+            json!({"os": "xen"}),
+            "Invalid environment specification -- The field 'hypervisor' is mandatory for OS xen with the 'tar' image kind\n",
+            "hypervisor",
+        ),
         (json!({"filesystem": "zfs"}), "'zfs' is not supported", "supported: ext2, ext4"),
         (
             json!({"filesystem": "ext4; reboot"}),
@@ -56,7 +69,13 @@ async fn an_environment_with_a_mistake_is_refused_and_nothing_changes() {
         (image(json!({"sha256": "abc"})), "must be 64 hexadecimal digits", "[field: image/sha256]"),
     ];
     for (changes, what, way_out) in cases {
-        deploy(anna, service.anonymous(changes)).await.refused_with(7, &[what, way_out]);
+        let description = service.anonymous(changes);
+        deploy(anna, description.clone()).await.refused_with(7, &[what, way_out]);
+        // A rule of the description holds for those that are recorded as well.
+        if what.contains("mandatory for OS") {
+            let record = json!({"environment": description});
+            anna.post("/environments", &record).await.refused_with(7, &[what]);
+        }
     }
     let missing = anna.post("/deployment", &json!({"nodes": ["node-1"]})).await;
     missing.refused_with(7, &["Parameter 'environment': mandatory", "-a FILE"]);
@@ -110,7 +129,12 @@ async fn an_image_that_cannot_be_had_is_refused_and_nothing_changes() {
         (5, &folder, "is no regular file", "may read"),
         (5, &web, &size(&web), "(http error #404)"),
         (5, &nobody, &size(&nobody), "(connection refused)"),
-        (5, "ftp://a/b", "unknown protocol ftp", "use a path, server://, http:// or https://"),
+        (
+            5,
+            "ftp://a/b",
+            "Invalid file -- Unable to grab the file 'ftp://a/b', unknown protocol ftp\n",
+            "use a path, server://, http:// or https://",
+        ),
         (3, "/home/anna/image.tgz", "no way to retrieve /home/anna/image.tgz", "Consider using"),
     ];
     for (number, file, what, way_out) in cases {

@@ -90,6 +90,34 @@ async fn a_field_without_a_value_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_not_asked_for_is_not_looked_at() {
+    let service = Service::new();
+    let (anna, root) = (service.user("anna"), service.user("root"));
+    let rest = "&verbose_level=x&breakpoint=7&level=gentle";
+    let created = anna.get(&format!("/power?nodes=node-1{rest}")).await;
+    anna.done(&format!("/power/{}", crate::common::wid(&created))).await;
+    for path in ["/nodes?list", "/stats?kind=failure_rates"] {
+        anna.get(&format!("{path}{rest}")).await.ok();
+    }
+    root.get(&format!("/rights?nodes=node-1{rest}")).await.ok();
+}
+
+#[tokio::test]
+async fn what_stands_for_a_node_in_a_profile_may_be_a_number() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let reboot = |value: serde_json::Value| {
+        let pxe = json!({"profile": "NODE_SINGULARITY", "singularities": {"node-1": value}});
+        json!({"nodes": ["node-1"], "kind": "set_pxe", "pxe": pxe, "dry_run": true})
+    };
+    for value in [json!("x"), json!(5), json!(true)] {
+        assert_eq!(anna.post("/reboot", &reboot(value)).await.ok().text, "\n");
+    }
+    let words = ["Parameter 'pxe': the value of node-1 should be a String"];
+    anna.post("/reboot", &reboot(json!([]))).await.refused_with(4, &words);
+}
+
+#[tokio::test]
 async fn a_field_that_is_there_twice_is_a_list_or_refused() {
     let service = Service::new();
     let anna = service.user("anna");

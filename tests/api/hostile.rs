@@ -3,9 +3,9 @@
 use crate::common::Service;
 use serde_json::json;
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// More than the service's own patience with a client.
@@ -24,7 +24,7 @@ fn raw(service: &Service, bytes: &[u8]) -> String {
     stream.write_all(bytes).ok();
     let mut answer = Vec::new();
     if let Err(error) = stream.read_to_end(&mut answer) {
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it hangs");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it hangs");
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -125,6 +125,27 @@ async fn slow_clients_are_ended_and_keep_nobody_waiting() {
         assert!(["none", "408", "411"].contains(&status), "{answer}");
     }
     assert_eq!(service.user("anna").get("/power").await.ok().json(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_is_ended() {
+    let service = Service::new();
+    let mut stream = connect(&service);
+    let ask = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n";
+    // Answers to all of them are more than there is room for on the way.
+    stream.write_all(ask.repeat(500).as_bytes()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    let ended = loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Once nobody is there, it is told so.
+        match stream.write(b"G") {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => break error.kind(),
+            _ => assert!(begun.elapsed() < LONG, "it is kept for ever"),
+        }
+    };
+    assert!([ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&ended), "{ended}");
+    service.nobody().get("/version").await.ok();
 }
 
 #[tokio::test]

@@ -78,7 +78,12 @@ async fn options_that_cannot_be_are_refused_and_nothing_changes() {
             "character 4: division by zero",
             "kexec",
         ),
-        (4, json!({"automata": {"SetDeploymentEnv": []}}), "Parameter 'automata'", "BroadcastEnv"),
+        (
+            4,
+            json!({"automata": {"SetDeploymentEnv": []}}),
+            "Parameter 'automata': The field is mandatory [field: BroadcastEnv]",
+            "automata",
+        ),
         (
             4,
             json!({"automata": {"SetDeploymentEnv": [{"name": "Magic"}], "BroadcastEnv": [], "BootNewEnv": []}}),

@@ -59,11 +59,14 @@ async fn a_node_whose_power_is_silent_is_ko_with_the_reason_and_the_others_are_w
 async fn asking_for_the_power_changes_nothing_of_what_is_known() {
     let service = Service::new();
     let anna = service.user("anna");
-    let deploy = json!({"nodes": ["node-1"], "environment": service.anonymous(json!({}))});
+    anna.post("/environments", &json!({"environment": service.description()})).await.ok();
+    let deploy = json!({"nodes": ["node-1"], "environment": {"name": "debian"}});
     let wid = wid(&anna.post("/deployment", &deploy).await);
     anna.done(&format!("/deployment/{wid}")).await;
     let before = anna.get("/nodes").await.ok().json();
-    assert_eq!(before["node-1.lab.test"]["state"], "deployed");
+    let debian = json!({"name": "debian", "version": 1, "user": "anna"});
+    let deployed = json!({"state": "deployed", "user": "anna", "environment": debian});
+    assert_eq!(before["node-1.lab.test"], deployed);
 
     let created = service.user("ben").get("/power?nodes=node-1&nodes=node-2").await.ok().json();
     let path = created["resources"]["resource"].as_str().unwrap();
@@ -94,10 +97,7 @@ async fn asking_for_the_power_changes_nothing_of_what_is_known() {
     let path = put(anna, "on", &json!(["node-1"])).await;
     anna.done(&path).await;
     let info = anna.get("/nodes/node-1.lab.test").await.ok().json();
-    assert_eq!(
-        (&info["state"], &info["environment"]["name"]),
-        (&json!("powered"), &json!("debian"))
-    );
+    assert_eq!((&info["state"], &info["environment"]), (&json!("powered"), &debian));
 }
 
 #[tokio::test]
@@ -139,6 +139,11 @@ async fn those_that_are_done_are_listed_beside_the_steps() {
     assert_eq!(on["power"]["nodes"], json!({"OK": [], "KO": [], "**": ["node-2.lab.test"]}));
     // Nobody is left in the step of the other cluster.
     assert_eq!(status["beta"], json!({"OK": ["beta-1.lab.test"]}));
+    // They are printed as they come.
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&status["alpha"]), ["On", "OK"]);
+    assert_eq!(keys(&status["alpha"]["On"]), ["power", "OK"]);
+    assert_eq!(keys(&on["power"]["nodes"]), ["OK", "KO", "**"]);
     let yaml =
         anna.request(Method::GET, &format!("{path}/status")).header("Accept", "application/x-yaml");
     let yaml = Answer::to(yaml).await.ok().text;

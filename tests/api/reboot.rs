@@ -145,3 +145,27 @@ async fn request(server: SocketAddr, path: &str) {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
 }
+
+#[tokio::test]
+async fn what_is_not_recorded_is_not_taken_for_what_is() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let mut description = service.description();
+    description["destructive"] = json!(true);
+    anna.post("/environments", &json!({"environment": description})).await.ok();
+    let recorded = json!({"user": "anna", "name": "debian", "version": 1});
+    let reboot = json!({"nodes": ["node-1"], "kind": "recorded_env", "check_destructive": true,
+        "environment": recorded, "deploy_partition": "3", "dry_run": true});
+    // Of the same name, version and owner.
+    for environment in [service.anonymous(json!({})), recorded] {
+        let body = json!({"nodes": ["node-1"], "environment": environment});
+        let path = format!("/deployment/{}", wid(&anna.post("/deployment", &body).await));
+        assert_eq!(anna.done(&path).await["nodes"]["ok"], json!(["node-1.lab.test"]));
+        let answer = anna.post("/reboot", &reboot).await;
+        if environment["kind"] == "anonymous" {
+            assert_eq!(answer.ok().text, "\n");
+        } else {
+            answer.refused_with(30, &["node-1.lab.test"]);
+        }
+    }
+}

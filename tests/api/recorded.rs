@@ -175,13 +175,22 @@ async fn checksums_follow_the_files_when_they_are_told_to() {
     assert!(well().await);
     // A file of the client's machine needs the client.
     let image = json!({"file": "/home/anna/image.tgz", "kind": "tar", "compression": "gzip"});
-    record(anna, json!({"name": "local", "image": image})).await.ok();
+    let words = [
+        "There is no way to retrieve /home/anna/image.tgz from the Kadeploy server. Consider using a server:// or a http:// URL\n",
+    ];
+    let local = json!({"name": "local", "image": image});
+    record(anna, local.clone()).await.refused_with(3, &words);
+    let mut description = service.description();
+    description.as_object_mut().unwrap().extend(local.as_object().unwrap().clone());
+    let body = json!({"environment": description, "client": web});
+    anna.post("/environments", &body).await.ok();
     let path = "/environments/anna/local";
     let body = json!({"update_image_checksum": true, "last": true});
-    anna.put(path, &body).await.refused_with(3, &["/home/anna/image.tgz"]);
+    anna.put(path, &body).await.refused_with(3, &words);
     let body = json!({"update_image_checksum": true, "last": true, "client": web});
-    anna.put(path, &body).await.ok();
     anna.put(path, &body).await.refused_with(14, &[]);
+    "\"3\"".clone_into(&mut tag.lock().unwrap());
+    anna.put(path, &body).await.ok();
 }
 
 #[tokio::test]

@@ -75,6 +75,34 @@ async fn a_reader_without_a_cursor_goes_on_where_he_was() {
 }
 
 #[tokio::test]
+async fn what_was_read_of_an_operation_that_has_ended_is_not_given_again() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let on = json!({"nodes": ["node-1"], "status": "on", "debug": true});
+    let path = format!("/power/{}", wid(&anna.put("/power", &on).await));
+    anna.done(&path).await;
+    let first = anna.get(&format!("{path}/logs")).await.ok().text;
+    assert!(first.contains("Launching a power operation"), "{first}");
+    anna.get(&format!("{path}/debugs")).await.ok();
+    let all = messages(anna, &path, 0).await;
+    let mut service = service;
+    // Whoever has read, and the second time whoever reads then.
+    for reader in ["anna", "root"] {
+        let user = service.user(reader);
+        user.get(&format!("{path}/logs")).await.ok();
+        user.get(&format!("{path}/debugs")).await.ok();
+        service = Service::on(service.stop());
+        let user = service.user(reader);
+        let poll = user.get(&path).await.ok().json();
+        assert_eq!((&poll["logs"], &poll["debugs"]), (&json!(false), &json!(false)));
+        for part in ["logs", "debugs", "logs/alpha", "debugs/node-1.lab.test"] {
+            assert_eq!(user.get(&format!("{path}/{part}")).await.ok().text, "\n", "{part}");
+        }
+        assert_eq!(messages(user, &path, 0).await, all);
+    }
+}
+
+#[tokio::test]
 async fn what_ran_at_a_power_cut_goes_on_at_the_next_start() {
     goes_on(Service::cut, &[]).await;
 }

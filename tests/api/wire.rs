@@ -95,6 +95,14 @@ async fn paths_are_those_of_the_original() {
         ("PUT", "/reboot", 405),
         ("PUT", "/rights", 405),
         ("HEAD", "/nodes", 405),
+        ("DELETE", "/deployment", 404),
+        ("POST", "/deployment/D-1", 404),
+        ("GET", "/deployment/D-1/retry", 404),
+        ("DELETE", "/environments", 404),
+        ("DELETE", "/environments/anna", 404),
+        ("POST", "/environments/anna/debian", 404),
+        ("DELETE", "/rights", 404),
+        ("POST", "/rights/anna", 404),
         ("GET", "/environments/anna/debian", 404),
         ("GET", "/environments/anna/debian/1", 404),
         ("GET", "/stats/none", 404),
@@ -149,6 +157,35 @@ async fn a_dry_run_changes_nothing_and_says_an_empty_line() {
     empty(root.post("/rights?dry_run=false", &json!({"username": "anna"})).await);
     service.release("node-1");
     anna.done(&format!("/power/{wid}")).await;
+}
+
+#[tokio::test]
+async fn a_dry_run_starts_nothing_also_where_it_is_a_get_and_reads_nothing_for_good() {
+    let service = Service::new();
+    let anna = service.user("anna");
+    let on = json!({"nodes": ["node-1"], "status": "on", "debug": true});
+    let path = format!("/power/{}", crate::common::wid(&anna.put("/power", &on).await));
+    anna.done(&path).await;
+    let asked = ["/power?nodes=node-2", "/nodes?list", "/power?"].map(str::to_owned);
+    let parts = ["", "/logs?", "/debugs?", "/state?", "/status?"];
+    let parts = parts.map(|part| format!("{path}{}", if part.is_empty() { "?" } else { part }));
+    for path in asked.iter().chain(&parts) {
+        let answer = anna.get(&format!("{path}&dry_run=true")).await.ok();
+        assert_eq!(answer.text, "\n", "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=\"UTF-8\""));
+    }
+    anna.get("/power?nodes=zz&dry_run").await.refused_with(2, &["zz"]);
+    assert!(service.orders("node-2").is_empty());
+    assert_eq!(anna.get("/power").await.ok().json().as_array().unwrap().len(), 1);
+    let log = anna.get(&format!("{path}/logs")).await.ok().text;
+    assert!(log.contains("Launching a power operation"), "{log}");
+    // What cannot be checked without doing it is not done.
+    let dry = json!({"dry_run": true});
+    for path in [format!("{path}/continue"), format!("{path}/abort"), format!("{path}/retry")] {
+        anna.post(&path, &dry).await.refused_with(4, &["Parameter 'dry_run'"]);
+    }
+    anna.post("/tokens", &dry).await.refused_with(4, &["Parameter 'dry_run'"]);
+    service.user("root").post("/reload", &dry).await.refused_with(4, &["Parameter 'dry_run'"]);
 }
 
 #[tokio::test]

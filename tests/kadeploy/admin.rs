@@ -1,6 +1,9 @@
 //! `kaadmin3 install`: what is published comes to this machine.
 
-use super::programs::{Place, Ran};
+use super::{
+    programs::{Place, Ran},
+    terminal::{at_a_terminal, end_of},
+};
 use crate::common::{Service, Site};
 use std::{
     fs,
@@ -116,4 +119,64 @@ fn what_cannot_be_had_leaves_nothing_behind() {
         let ran = admin(&service, &place, words).ended(1);
         assert!(ran.err.contains(said), "{words}: {}", ran.err);
     }
+}
+
+#[test]
+fn what_is_among_the_images_is_not_overwritten_by_another_file() {
+    let (service, place) = begun();
+    let text = DEB.replace("img/deb.tgz", "v1/deb.tgz").replace("/post.tgz", "post/deb.tgz");
+    for (folder, content) in [("v1", "the image"), ("post", "the archive")] {
+        fs::create_dir(place.path(folder)).unwrap();
+        place.write(&format!("{folder}/deb.tgz"), content);
+    }
+    let images = place.name("images");
+    let words = format!("install -c SITE -D --images {images} {}", place.write("deb.yaml", &text));
+    let ran = admin(&service, &place, &words).ended(1);
+    let told = format!(
+        "The file '{images}/deb.tgz' cannot be used: there is another file of that name: move it away, or choose another directory with --images\n"
+    );
+    assert_eq!(ran.err, told);
+    let there = || fs::read_to_string(format!("{images}/deb.tgz")).unwrap();
+    assert_eq!((there().as_str(), fs::read_dir(&images).unwrap().count()), ("the image", 1));
+    place.run("kaenv3 -p deb").ended(1);
+    // The same file once more is the same.
+    place.write("post/deb.tgz", "the image");
+    admin(&service, &place, &words).ended(0);
+    // A newer one of the same name is another: the one that is recorded stays.
+    place.write("v1/deb.tgz", "a newer image");
+    admin(&service, &place, &words).told(1, told.trim_end());
+    assert_eq!(there(), "the image");
+}
+
+#[test]
+fn a_person_is_asked_for_the_directory() {
+    let (service, place) = begun();
+    let text = DEB.replace("img/", "").replace("/post.tgz", "post.tgz");
+    for name in ["deb.tgz", "post.tgz"] {
+        place.write(name, name);
+    }
+    let (site, file) = (service.dir().display(), place.write("deb.yaml", &text));
+    let mut child = at_a_terminal(&place, &format!("kaadmin3 install -c {site} {file}"));
+    let images = place.name("mine");
+    child.stdin.as_mut().unwrap().write_all(format!("{images}\n").as_bytes()).unwrap();
+    let (text, code) = end_of(child);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("Where are images kept? [/var/lib/kadeploy3/images] "), "{text}");
+    assert_eq!(fs::read_to_string(format!("{images}/deb.tgz")).unwrap(), "deb.tgz");
+    let shown = place.run("kaenv3 -p deb").ended(0).out;
+    assert!(shown.contains(&format!("server://{images}/post.tgz")), "{shown}");
+}
+
+#[test]
+fn only_root_may_install() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // The program may be where nobody else can read it.
+    let (program, kadence) = (dir.path().join("kaadmin3"), env!("CARGO_BIN_EXE_kadence"));
+    fs::hard_link(kadence, &program).or_else(|_| fs::copy(kadence, &program).map(drop)).unwrap();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.arg(program).args(["install", "/none"]).current_dir("/");
+    let told = "Only root may install: the files are those of the service";
+    Ran::of(command.output().unwrap()).told(1, told);
 }

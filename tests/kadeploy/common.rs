@@ -141,3 +141,24 @@ fn a_configuration_with_a_mistake_is_told_with_its_place() {
     place.run("kapower3 -v").ended(0);
     stub.request("GET /version");
 }
+
+#[test]
+fn a_list_without_nodes_does_not_mean_all_of_them() {
+    let (stub, place) = begun();
+    place.write("none", "# nobody\n\n   \n");
+    for words in [
+        "kadeploy3 -e deb",
+        "kareboot3",
+        "kapower3 --on",
+        "kapower3 --status",
+        "kanodes3 -s",
+        "kastat3 -a",
+        "karights3 -a -u bert",
+        "karights3 -d -u bert",
+    ] {
+        place.run(&format!("{words} -f none")).told(1, "No node is chosen");
+    }
+    // What every program asks for first, and no more.
+    let first = ["GET /version", "GET /auth_headers_prefix"];
+    assert!(stub.lines().iter().all(|line| first.contains(&line.as_str())), "{:#?}", stub.lines());
+}

@@ -319,6 +319,11 @@ fn what_makes_no_sense_is_not_asked_for() {
     }
     assert_eq!(stub.lines(), Vec::<String>::new());
     let told = "Invalid environment specification -- Error[environment description] The field is mandatory [field: image/compression]\n[Kadeploy Error #7]";
-    place.run("kadeploy3 -m node-1 -a env").told(7, told);
+    // Of whom and which one does not matter of a description.
+    for more in ["", "-u bert --env-version 2"] {
+        place.run(&format!("kadeploy3 -m node-1 -a env {more}")).told(7, told);
+    }
+    let told = "An environment is either recorded (-e) or described (-a)";
+    place.run("kadeploy3 -m node-1 -a env -e deb").told(1, told);
     place.run("kadeploy3 -m node-9 -e deb").told(1, "The node 'node-9' does not exist");
 }

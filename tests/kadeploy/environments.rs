@@ -94,6 +94,14 @@ fn environments_are_recorded() {
         (ran.out.as_str(), ran.err.as_str()),
         ("", "Warning[env_desc]: Unused field 'odd'\n")
     );
+    let several = "postinstalls: [{archive: 'server:///p', compression: gzip, scripts: go}]\n\
+        options: {partitions: [{id: 0, device: /dev/sda2}, {id: 1, device: /dev/sda3}]}\n";
+    place.write("env", &(text.replace("FILE", "'server:///i'") + several));
+    let (ran, _) = asked(&stub, &place, "kaenv3 -a env", "POST /environments/");
+    let warnings = "Warning[env_desc]: Several partitions are listed, and without 'multipart' none of them counts\n\
+        Warning[env_desc]: Unused field 'odd'\n\
+        Warning[env_desc]: Unused field 'postinstalls/0/scripts'\n";
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", warnings));
     // A file of this machine is there while the request is open.
     place.write("image", "an image");
     place.write("env", &text.replace("FILE", &place.name("image")));

@@ -10,6 +10,7 @@ mod configuration;
 mod console;
 mod daemon;
 mod deploy;
+mod dry;
 mod environments;
 mod errors;
 mod links;

@@ -1,7 +1,7 @@
 //! The programs against our own service.
 
 use super::programs::{Place, Ran};
-use crate::common::{Service, Site};
+use crate::common::{Service, Site, free_port};
 
 /// A service, and a place whose server it is. Its nodes are `node-[1-3].lab.test` and `beta-1.lab.test`.
 fn begun() -> (Service, Place) {
@@ -32,6 +32,19 @@ fn a_local_image_is_deployed() {
         assert_eq!(place.read("ok"), "beta-1.lab.test\nnode-1.lab.test\nnode-2.lab.test\n");
         assert_eq!(place.read("ko"), "");
     }
+}
+
+#[test]
+fn files_of_a_client_do_not_come_by_a_proxy() {
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let variables = ["http_proxy", "HTTP_PROXY", "all_proxy"].map(|name| (name, nobody.as_str()));
+    let service = Service::within(Site::new(), &variables);
+    let place = Place::new(&[("ours", service.port)]);
+    place.write("image.tgz", "an image");
+    let text = "name: deb\nos: other\nimage: {file: image.tgz, kind: dd, compression: gzip}\n";
+    place.write("env", text);
+    place.run("kaenv3 -a env").told(0, "");
+    place.run("kadeploy3 -e deb -m node-1").ended(0);
 }
 
 #[test]
@@ -94,7 +107,15 @@ fn environments_are_recorded_shown_deployed_and_deleted() {
     let shown = "---\nnode-1.lab.test:\n  state: deployed\n  user: anna\n  environment:\n    name: deb test\n    version: 1\n    user: anna\n";
     assert_eq!(state, shown);
     place.run("kaenv3 -a env").ended(10);
-    shell("kaenv3 -d 'deb test'").told(0, "");
+    // The latest version, or all of them.
+    let text = text.replace("version: 1", "version: 2");
+    place.write("env", &text.replace("IMAGE", &service.image()));
+    let rows = |words: &str| place.run(words).ended(0).out.lines().count() - 2;
+    for all in ["", "-s"] {
+        place.run("kaenv3 -a env").told(0, "");
+        assert_eq!((rows("kaenv3 -l"), rows("kaenv3 -l -s")), (1, 2));
+        shell(&format!("kaenv3 -d 'deb test' {all}")).told(0, "");
+    }
     assert_eq!(place.run("kaenv3 -l").ended(0).out, "No environment has been found\n");
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 /// A service where rights count and anna is an administrator, and a place whose server it is.
 /// Its nodes have consoles that answer what they are told in capitals.
-fn begun() -> (Service, Place) {
+pub(super) fn begun() -> (Service, Place) {
     let site = Site::new();
     site.edit("server.conf", "kind: dummy, almighty_users: root", "kind: db, almighty_users: anna");
     let console = "  console: [{name: soft, cmd: 'DIR/console HOSTNAME_SHORT'}]\nautomata:";

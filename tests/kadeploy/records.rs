@@ -127,13 +127,14 @@ fn rights_are_given_taken_and_listed() {
         let sent = asked[before..].iter().find(|asked| asked.what == what).unwrap();
         assert_eq!(sent.body, body, "{words}");
     }
-    let rights = json!({"bert": {"node-1.testbed.lan": ["/dev/sda3", "/dev/sda4"], "*": ["*"]}});
+    let parts = ["/dev/sda3", "/dev/sda4", "/dev/nvme0n1p5"];
+    let rights = json!({"bert": {"node-1.testbed.lan": parts, "*": ["*"]}});
     for (words, what) in [("-l", "GET /rights?"), ("-l -u bert", "GET /rights/bert?")] {
         stub.gives(what, Answer::json(&rights));
         let ran = place.run(&format!("karights3 {words}")).ended(0);
         let text = "User            Node                                      Partitions
 ####            ####                                      ##########
-bert            node-1.testbed.lan                        /dev/sda3,/dev/sda4
+bert            node-1.testbed.lan                        /dev/sda3,/dev/sda4,/dev/nvme0n1p5
 bert            *                                         *
 ";
         assert_eq!(ran.out, text);

@@ -45,7 +45,7 @@ fn each_mistake_names_its_field() {
         ),
         (
             json!({"boot": {}}),
-            "The field 'kernel' is mandatory for OS linux with the 'tar' image kind [field: boot]",
+            "The field 'kernel' is mandatory for OS linux with the 'tar' image kind",
         ),
         (
             json!({"filesystem": "ext4; reboot"}),
@@ -111,5 +111,31 @@ fn an_image_of_several_partitions_says_where_they_go() {
 fn unknown_fields_are_told() {
     let mut value = debian();
     value["image"]["colour"] = json!("red");
-    assert_eq!(parse(&value).unwrap().unused, ["image/colour"]);
+    value["odd"] = json!({"file": "x"});
+    value["boot"]["kernal"] = json!("/k");
+    value["postinstalls"][0]["scripts"] = json!("go");
+    value["preinstall"] = json!({"archive": "server:///p", "compression": "gzip", "user": "x"});
+    value["options"] =
+        json!({"alias": 1, "partitions": [{"id": 0, "device": "/dev/sda2", "dev": 1}]});
+    let mut unused = parse(&value).unwrap().unused;
+    unused.sort();
+    let all = [
+        "boot/kernal",
+        "image/colour",
+        "odd",
+        "options/alias",
+        "options/partitions/0/dev",
+        "postinstalls/0/scripts",
+        "preinstall/user",
+    ];
+    assert_eq!(unused, all);
+    // A rule between fields is told as it is, a field with where it comes from.
+    let told = |changed: Value| parse(&changed).unwrap_err().told();
+    value["filesystem"] = json!("");
+    let rule = "The field 'filesystem' is mandatory for OS linux with the 'tar' image kind";
+    assert_eq!(told(value.clone()), rule);
+    value["filesystem"] = json!(1);
+    let field =
+        "Error[environment description] The field should have the type String [field: filesystem]";
+    assert_eq!(told(value), field);
 }

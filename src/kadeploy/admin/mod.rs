@@ -13,6 +13,7 @@ use super::{
     options::{Opt, help, parse},
     terminal,
 };
+use crate::files::sha256;
 use config::Config;
 use copy::{Source, copy};
 use serde_json::{Map, Value};
@@ -135,7 +136,7 @@ async fn deployment_system(
         copies.push((key, base.beside(named("private_key")?)?, 0o600));
     }
     for (to, from, mode) in &copies {
-        install(from, to, *mode).await?;
+        install(from, to, *mode, Known::Goes).await?;
     }
     say(
         "The deployment system is installed: name its files in boot/kernels/deploy of the clusters",
@@ -153,7 +154,7 @@ async fn environment(
     for reference in description::references_mut(&mut map) {
         let from = base.beside(reference)?;
         let to = images.join(from.name()?);
-        install(&from, &to, 0o644).await?;
+        install(&from, &to, 0o644, Known::Stays).await?;
         *reference = format!("server://{}", to.display());
     }
     let file = tempfile::NamedTempFile::new().map_err(|error| Failure::usage(error.to_string()))?;
@@ -171,8 +172,17 @@ async fn environment(
     Ok(ExitCode::from(code))
 }
 
+/// What becomes of another file of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// The new one takes its place.
+    Goes,
+    /// It stays: recorded environments may name it.
+    Stays,
+}
+
 /// One file, told with its progress, and the owner's.
-async fn install(from: &Source, to: &Path, mode: u32) -> Result<(), Failure> {
+async fn install(from: &Source, to: &Path, mode: u32, known: Known) -> Result<(), Failure> {
     let wrong = |error: std::io::Error| Failure::file(to.display(), error);
     if let Some(dir) = to.parent() {
         fs::create_dir_all(dir).map_err(wrong)?;
@@ -189,6 +199,10 @@ async fn install(from: &Source, to: &Path, mode: u32) -> Result<(), Failure> {
     });
     let copied = copied.await;
     say("");
+    let copied = match (copied, known) {
+        (Ok(()), Known::Stays) => same(&new, to).await,
+        (copied, _) => copied,
+    };
     if let Err(failure) = copied {
         // Half a file is none.
         let _ = fs::remove_file(&new);
@@ -199,6 +213,22 @@ async fn install(from: &Source, to: &Path, mode: u32) -> Result<(), Failure> {
         std::os::unix::fs::chown(&new, Some(user), Some(group)).map_err(wrong)?;
     }
     fs::rename(&new, to).map_err(wrong)
+}
+
+/// Whether what is at `to`, if there is something, is what is to be there.
+async fn same(new: &Path, to: &Path) -> Result<(), Failure> {
+    if !to.exists() {
+        return Ok(());
+    }
+    let sum = async |path: &Path| {
+        let sum = sha256(&path.display().to_string(), path.to_owned()).await;
+        sum.map_err(|why| Failure::file(path.display(), why))
+    };
+    if sum(new).await? == sum(to).await? {
+        return Ok(());
+    }
+    let why = "there is another file of that name: move it away, or choose another directory with --images";
+    Err(Failure::file(to.display(), why))
 }
 
 /// The numbers of the account, if there is one.

@@ -85,8 +85,8 @@ pub(super) fn check(line: &Line) -> Result<(), Failure> {
             fs::write(path, "").map_err(|error| Failure::file(path, error))?;
         }
     }
-    if !line.has("machine") && !line.has("file") {
-        return Err(Failure::usage("No node is chosen"));
+    if !nodes::asked_for(line) {
+        return Err(nodes::none());
     }
     let [ko, ok] = ["output-ko-nodes", "output-ok-nodes"].map(|name| line.value(name));
     if ko.is_some() && ko == ok {
@@ -155,7 +155,9 @@ impl Order {
             Some(ended) => ended?,
             None => return Err(order.interrupted().await),
         }
-        if let Some(script) = order.session.line.value("script") {
+        let line = &order.session.line;
+        // After a dry run nothing has come to its end.
+        if let (Some(script), false) = (line.value("script"), line.on("dry-run")) {
             result::run_script(script);
         }
         Ok(())
@@ -227,9 +229,6 @@ impl Order {
     ) -> Result<Map<String, Value>, Failure> {
         let line = &self.session.line;
         let mut body = Map::new();
-        if line.on("dry-run") {
-            body.insert("dry_run".into(), true.into());
-        }
         if line.on("debug-mode") {
             body.insert("debug".into(), true.into());
         }

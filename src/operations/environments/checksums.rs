@@ -1,12 +1,12 @@
 //! What the files of an environment are now, to be compared at each deployment.
 //!
 //! A file of the server is known by its digest, one behind HTTP by the tag that its server
-//! gives it.
+//! gives it, or by its digest where it gives none.
 
 use crate::{
     environments::{Environment, FileRef},
     files,
-    types::{Code, Problem},
+    types::Problem,
 };
 use std::collections::BTreeMap;
 
@@ -45,11 +45,10 @@ impl Which {
     }
 }
 
-/// The checksums of the files now, by reference. A file of the client's machine is left out
-/// where `client`, the address of his file server, is not known.
+/// The checksums of the files now, by reference. `client` is the address of the client's file server.
 ///
 /// # Errors
-/// 5: a file cannot be read, or its server does not tell what it is.
+/// 3: a file is on the client's machine, and his file server is not known. 5: it cannot be read.
 pub(super) async fn now(
     environment: &Environment,
     which: Which,
@@ -59,27 +58,9 @@ pub(super) async fn now(
     for reference in which.files(environment) {
         let checksum = match FileRef::parse(reference)? {
             FileRef::Server(path) => files::sha256(reference, path).await?,
-            FileRef::Client(_) if client.is_none() => continue,
-            file => files::tag(&file, client).await?,
+            file => files::checksum(&file, client).await?,
         };
         checksums.insert(reference.to_owned(), checksum);
     }
     Ok(checksums)
-}
-
-/// Error 3 where a file of the client's machine is meant and his file server is not known.
-pub(super) fn reachable(
-    environment: &Environment,
-    which: Which,
-    client: Option<&str>,
-) -> Result<(), Problem> {
-    for reference in which.files(environment).into_iter().filter(|_| client.is_none()) {
-        if let FileRef::Client(path) = FileRef::parse(reference)? {
-            let text = format!(
-                "There is no way to retrieve {path} from the Kadeploy server. Consider using a server:// or a http:// URL"
-            );
-            return Err(Problem::new(Code::InvalidClient, text));
-        }
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use crate::store::EnvironmentRecord;
 use serde_json::{Map, Value, json};
 
 /// Fields in the order in which they are told, with what is told where a description has none.
-const FIELDS: [(&str, Absent); 16] = [
+const FIELDS: [(&str, Absent); 17] = [
     ("name", Absent::Nothing),
     ("version", Absent::Nothing),
     ("description", Absent::Text("")),
@@ -22,6 +22,7 @@ const FIELDS: [(&str, Absent); 16] = [
     ("multipart", Absent::False),
     ("options", Absent::Nothing),
     ("arch", Absent::Nothing),
+    ("alias", Absent::Nothing),
 ];
 
 /// What stands for a field that is not there.
@@ -50,11 +51,11 @@ pub(super) fn told(record: &EnvironmentRecord, with_user: bool) -> Value {
     let mut map = Map::new();
     for (name, absent) in FIELDS {
         let value = given.shift_remove(name).filter(|value| !is_empty(value));
-        let value = value.map(|value| part(name, value)).or_else(|| absent.value());
+        // Of a part nothing may be left.
+        let value = value.map(|value| part(name, value)).filter(|value| !is_empty(value));
+        let value = value.or_else(|| absent.value());
         map.extend(value.map(|value| (name.to_owned(), value)));
     }
-    given.shift_remove("user");
-    map.extend(given.into_iter().filter(|(_, value)| !is_empty(value)));
     if with_user {
         map.insert("user".into(), record.user.clone().into());
     }
@@ -133,12 +134,11 @@ mod tests {
 
     #[test]
     fn fields_have_their_places_and_old_clients_find_what_they_need() {
-        let least =
-            json!({"image": {"compression": "gzip", "kind": "dd", "file": "/i"}, "os": "other"});
+        let least = json!({"image": {"compression": "gzip", "kind": "dd", "file": "/i"}, "os": "other", "boot": {"kernel_params": ""}});
         let text = r#"{"name":"deb","version":2,"description":"","visibility":"private","destructive":false,"os":"other","image":{"file":"/i","kind":"dd","compression":"gzip"},"partition_type":0,"multipart":false}"#;
         assert_eq!(told(&record(least), false).to_string(), text);
         let more = json!({
-            "alias": "d", "author": "", "description": "x",
+            "alias": "d", "author": "", "description": "x", "odd": 1, "user": "ben",
             "boot": {"initrd": "/i", "kernel": "/k", "kernel_params": ""},
             "image": {"kind": "fsa", "file": "/i"},
             "postinstalls": [{"compression": "gzip", "archive": "/p"}],

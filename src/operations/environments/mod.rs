@@ -98,8 +98,8 @@ async fn visible(
 }
 
 /// Records what `description` says, for the viewer or, if he is almighty, for its `user`,
-/// with the checksums that its files have now: a later deployment of others is refused. Error 5
-/// where a file cannot be read.
+/// with the checksums that its files have now: a later deployment of others is refused. Error 3 where
+/// a file is on the client's machine and nobody serves it, 5 where it cannot be read.
 pub async fn record(
     store: &dyn Store,
     rights: &Rights,
@@ -107,9 +107,8 @@ pub async fn record(
     mut description: Map<String, Value>,
     (client, dry): (Option<&str>, bool),
 ) -> Result<Value, Problem> {
-    let environment = Environment::parse(&description).map_err(|invalid| {
-        Problem::new(Code::InvalidEnvironment, format!("Error[environment description] {invalid}"))
-    })?;
+    let environment = Environment::parse(&description)
+        .map_err(|invalid| Problem::new(Code::InvalidEnvironment, invalid.told()))?;
     let owner = match description.shift_remove("user") {
         Some(Value::String(owner)) if viewer.almighty => owner,
         _ => viewer.user.clone(),

@@ -28,7 +28,7 @@ fn costs(runtime: &tokio::runtime::Runtime, bed: &Bed<'_>) -> BTreeMap<&'static 
     costs.insert("state", work(|| drop(operations.state(Kind::Deploy, &wid, &anna).unwrap())));
     costs.insert(
         "messages",
-        work(|| drop(operations.logs_since(Kind::Deploy, &wid, &anna, 0).unwrap())),
+        work(|| drop(operations.logs_since(Kind::Deploy, &wid, &anna, None, 0).unwrap())),
     );
     costs.insert("nodes", work(|| drop(runtime.block_on(nodes::infos(store)).unwrap())));
     costs.insert(

@@ -145,7 +145,7 @@ impl<'a> Bed<'a> {
 
     /// The messages of an operation.
     fn log(&self, wid: &str) -> String {
-        let (lines, _) = self.operations.logs_since(Kind::Deploy, wid, &anna(), 0).unwrap();
+        let (lines, _) = self.operations.logs_since(Kind::Deploy, wid, &anna(), None, 0).unwrap();
         lines.into_iter().map(|line| line.text + "\n").collect()
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     platform::sim::Faults,
-    types::{ClusterStatus, MacroStatus, StatusTree},
+    types::{StatusTree, StepNodes},
 };
 use std::collections::BTreeSet;
 
@@ -17,19 +17,16 @@ fn places(tree: &StatusTree) -> BTreeMap<String, BTreeSet<String>> {
             assert!(places.insert(place, set).is_none());
         }
     };
-    for (name, part) in tree.values().flatten() {
-        match part {
-            ClusterStatus::Nodes(nodes) => put(name.clone(), nodes),
-            ClusterStatus::Steps(steps) => {
-                for (micro, part) in steps {
-                    match part {
-                        MacroStatus::Nodes(nodes) => put(format!("{name}/{micro}"), nodes),
-                        MacroStatus::Step(step) => {
-                            for (list, nodes) in &step.nodes {
-                                put(format!("{name}/{micro}/{list}"), nodes);
-                            }
-                        }
-                    }
+    for cluster in tree.values() {
+        put("OK".into(), &cluster.ok);
+        put("KO".into(), &cluster.ko);
+        for (name, step) in &cluster.steps {
+            put(format!("{name}/OK"), &step.ok);
+            put(format!("{name}/KO"), &step.ko);
+            for (micro, step) in &step.steps {
+                let StepNodes { ok, ko, processing } = &step.nodes;
+                for (list, nodes) in [("OK", ok), ("KO", ko), ("**", processing)] {
+                    put(format!("{name}/{micro}/{list}"), nodes);
                 }
             }
         }

@@ -264,7 +264,9 @@ impl<'a> Teller<'a> {
     fn read(&mut self, life: &Life, done: bool) {
         let Some(wid) = &self.wid else { return };
         let kind = self.case.request.kind();
-        let Ok((lines, _)) = life.operations.logs_since(kind, wid, &viewer(), 0) else { return };
+        let Ok((lines, _)) = life.operations.logs_since(kind, wid, &viewer(), None, 0) else {
+            return;
+        };
         let lines: Vec<_> = lines.into_iter().map(|line| line.text).collect();
         if !lines.starts_with(&self.lines) {
             self.wrong.push(format!("messages were lost: {:?} after {lines:?}", self.lines));
