@@ -5,6 +5,7 @@ use crate::{
     store::{Change, EnvironmentRecord, NodeState},
     types::RebootRequest,
 };
+use config::model::partitioning::Part;
 
 async fn reboot(bed: &Bed<'_>, body: Value) -> Result<String, Problem> {
     let mut all = json!({"nodes": ["node-[1-3].sim"], "verbose_level": 5});
@@ -149,7 +150,7 @@ async fn the_production_partition_is_that_of_the_cluster() {
     for (prod, state) in [(3, NodeState::ProdEnv), (5, NodeState::RecordedEnv)] {
         let bed = Bed::with(&scenario, |config| {
             let partitions = config.clusters[0].file.partitioning.partitions.as_mut().unwrap();
-            partitions.prod = prod;
+            partitions.prod = Part::Number(prod);
         })
         .await;
         record(&bed, "kept", false).await;

@@ -5,7 +5,10 @@ use super::{
     *,
 };
 use crate::store::StatFilter;
-use config::model::cluster::{Trusted, TrustedEnv};
+use config::model::{
+    cluster::{Trusted, TrustedEnv},
+    partitioning::Part,
+};
 
 /// Nothing that is installed is trusted.
 fn nothing_trusted(config: &mut config::Config) {
@@ -19,7 +22,8 @@ async fn nodes_that_fail_in_a_step_are_split_from_the_others() {
     let scenario = open_machines(5);
     let bed = Bed::with(&scenario, |config| {
         let partitions = config.clusters[0].file.partitioning.partitions.as_mut().unwrap();
-        (partitions.prod, partitions.deploy) = (3, 5);
+        partitions.prod = Part::Number(3);
+        partitions.deploy = Some(Part::Number(5));
     })
     .await;
     switched_on(&bed).await;
