@@ -28,6 +28,15 @@ impl Taken {
         None
     }
 
+    /// The same; a second use is a mistake.
+    fn once(&mut self, (what, value): (&'static str, &str), at: &Located, cx: &mut Reader<'_>) {
+        if let Some(other) = self.claim(what, value, at) {
+            let found = format!("the {what} `{value}` a second time");
+            let mistake = Mistake::new(at, found, format!("each {what} once"));
+            cx.mistakes.push(mistake.other(other));
+        }
+    }
+
     /// The same; a second use is told, with what becomes of it. Whether it is the first one.
     fn first(
         &mut self,
@@ -103,12 +112,7 @@ fn unfold(
         let text = address.to_string();
         taken.first(("address", &text), address_at, "they boot the same profile", cx);
         for mac in &macs {
-            let at = at.get("mac").unwrap_or(at);
-            if let Some(other) = taken.claim("MAC address", mac, at) {
-                let found = format!("the MAC address `{mac}` a second time");
-                let mistake = Mistake::new(at, found, "each MAC address once");
-                cx.mistakes.push(mistake.other(other));
-            }
+            taken.once(("MAC address", mac), at.get("mac").unwrap_or(at), cx);
         }
         nodes.push(Node {
             name,

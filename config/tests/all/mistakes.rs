@@ -145,101 +145,98 @@ fn what_else_there_is_to_say_is_told_with_the_mistakes() {
     assert_eq!(unknown, ["Warning(server.conf) Unused field 'cache/disabled'"]);
 }
 
-/// The lines for which scripts look.
+/// Edits as above, and the line that scripts look for.
+const OLD: &[(&str, &str, &str, &str)] = &[
+    ("server.conf", "size: 100", "", "The field is mandatory [field: cache/size]"),
+    ("server.conf", "size: 100", "size: ~", "The field is mandatory [field: cache/size]"),
+    (
+        "server.conf",
+        "size: 100",
+        "size: '100'",
+        "The field should have the type Integer [field: cache/size]",
+    ),
+    (
+        "server.conf",
+        "secure_server: false",
+        "secure_server: 0",
+        "The field should have the type Boolean [field: security/secure_server]",
+    ),
+    (
+        "server.conf",
+        "[localhost]",
+        "localhost",
+        "The field should have the type Array [field: authentication/acl/whitelist]",
+    ),
+    (
+        "server.conf",
+        "windows: {",
+        "windows: 5 # {",
+        "The field should have the type Hash [field: windows]",
+    ),
+    (
+        "server.conf",
+        "method: PXElinux",
+        "method: PXE",
+        "Invalid value 'PXE', allowed values are: 'PXElinux', 'GPXElinux', 'IPXE' or 'GrubPXE' [field: pxe/dhcp/method]",
+    ),
+    (
+        "server.conf",
+        "kind: mysql",
+        "kind: oracle",
+        "Invalid value 'oracle', allowed values are: 'mysql' [field: database/kind]",
+    ),
+    (
+        "server.conf",
+        "kind: tftp",
+        "kind: http",
+        "Kadeploy::NetBoot::PXElinux do not support 'http' (supported values: tftp)",
+    ),
+    (
+        "server.conf",
+        "  acl: {whitelist: [localhost]}\n  http_basic: {dbfile: htpasswd, whitelist: []}",
+        "  {}",
+        "You must set at least one authentication method",
+    ),
+    (
+        "server.conf",
+        "acl: {whitelist: [localhost]}",
+        "certificate: {}",
+        "At least a certificate or a public key have to be specified",
+    ),
+    (
+        "clusters.conf",
+        "127.0.1.[1-3]",
+        "127.0.1.[1-4]",
+        "Incoherent number of hostnames and IP addresses",
+    ),
+    ("clusters.conf", CLUSTERS, "clusters: []\n", "The nodes list is empty"),
+    ("command.conf", "", "node-1.testbed.lan: {reboot: x}\n", "Unknown command kind: reboot"),
+    (
+        "command.conf",
+        "",
+        "node-9.testbed.lan: {console: x}\n",
+        "The node node-9.testbed.lan does not exist",
+    ),
+    (
+        "alpha-cluster.conf",
+        "{name: hard, cmd: \"ipmi-cycle",
+        "{name: hrad, cmd: \"ipmi-cycle",
+        "error in remoteops, Invalid value 'hrad', allowed values are: 'soft', 'hard' or 'very_hard' [field: remoteops/reboot/1/name]",
+    ),
+    (
+        "alpha-cluster.conf",
+        "SetDeploymentEnv: [{type: Dummy, timeout: 20}",
+        "SetDeploymentEnv: [{type: Untrusted, timeout: 5}",
+        "Global reboot timeout is greater than the timeout of the macrostep SetDeploymentEnvUntrusted",
+    ),
+];
+
 #[test]
 fn what_kadeploy_said_of_a_mistake_is_said_first() {
-    let said = |file: &str, from: &str, to: &str| {
+    for (file, from, to, words) in OLD {
         let told = Site::new().edit(file, from, to).told();
         let lines = told.lines().filter(|line| line.starts_with("Error("));
-        lines.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let server = "server.conf";
-    let (clusters, alpha) = ("clusters.conf", "alpha-cluster.conf");
-    for (file, from, to, words) in [
-        (server, "size: 100", "", "The field is mandatory [field: cache/size]"),
-        (server, "size: 100", "size: ~", "The field is mandatory [field: cache/size]"),
-        (
-            server,
-            "size: 100",
-            "size: '100'",
-            "The field should have the type Integer [field: cache/size]",
-        ),
-        (
-            server,
-            "secure_server: false",
-            "secure_server: 0",
-            "The field should have the type Boolean [field: security/secure_server]",
-        ),
-        (
-            server,
-            "[localhost]",
-            "localhost",
-            "The field should have the type Array [field: authentication/acl/whitelist]",
-        ),
-        (
-            server,
-            "windows: {",
-            "windows: 5 # {",
-            "The field should have the type Hash [field: windows]",
-        ),
-        (
-            server,
-            "method: PXElinux",
-            "method: PXE",
-            "Invalid value 'PXE', allowed values are: 'PXElinux', 'GPXElinux', 'IPXE' or 'GrubPXE' [field: pxe/dhcp/method]",
-        ),
-        (
-            server,
-            "kind: mysql",
-            "kind: oracle",
-            "Invalid value 'oracle', allowed values are: 'mysql' [field: database/kind]",
-        ),
-        (
-            server,
-            "kind: tftp",
-            "kind: http",
-            "Kadeploy::NetBoot::PXElinux do not support 'http' (supported values: tftp)",
-        ),
-        (
-            server,
-            "  acl: {whitelist: [localhost]}\n  http_basic: {dbfile: htpasswd, whitelist: []}",
-            "  {}",
-            "You must set at least one authentication method",
-        ),
-        (
-            server,
-            "acl: {whitelist: [localhost]}",
-            "certificate: {}",
-            "At least a certificate or a public key have to be specified",
-        ),
-        (
-            clusters,
-            "127.0.1.[1-3]",
-            "127.0.1.[1-4]",
-            "Incoherent number of hostnames and IP addresses",
-        ),
-        (clusters, CLUSTERS, "clusters: []\n", "The nodes list is empty"),
-        ("command.conf", "", "node-1.testbed.lan: {reboot: x}\n", "Unknown command kind: reboot"),
-        (
-            "command.conf",
-            "",
-            "node-9.testbed.lan: {console: x}\n",
-            "The node node-9.testbed.lan does not exist",
-        ),
-        (
-            alpha,
-            "{name: hard, cmd: \"ipmi-cycle",
-            "{name: hrad, cmd: \"ipmi-cycle",
-            "error in remoteops, Invalid value 'hrad', allowed values are: 'soft', 'hard' or 'very_hard' [field: remoteops/reboot/1/name]",
-        ),
-        (
-            alpha,
-            "SetDeploymentEnv: [{type: Dummy, timeout: 20}",
-            "SetDeploymentEnv: [{type: Untrusted, timeout: 5}",
-            "Global reboot timeout is greater than the timeout of the macrostep SetDeploymentEnvUntrusted",
-        ),
-    ] {
-        assert_eq!(said(file, from, to), [format!("Error({file}) {words}")], "{to}");
+        assert_eq!(lines.collect::<Vec<_>>(), [format!("Error({file}) {words}")], "{to}");
     }
 }
 
