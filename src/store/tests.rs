@@ -87,6 +87,17 @@ fn row(wid: &str, hostname: &str, start: u64, success: bool) -> StatRow {
 }
 
 #[tokio::test]
+async fn nodes_are_found_by_their_names_in_one_look() {
+    let store = EmbeddedStore::on_disk(MemoryDisk::new()).unwrap();
+    let change = Change::new().put_node(node("n-1.site", NodeState::Deploying));
+    store.commit(change.put_node(node("n-2.site", NodeState::Deployed))).await.unwrap();
+    let called = ["n-1.site", "n-7.site"].map(str::to_owned);
+    let called = store.nodes_called(&called).await.unwrap();
+    let known = ("n-1.site".to_owned(), node("n-1.site", NodeState::Deploying));
+    assert_eq!(called, [known].into(), "who was never used is left out");
+}
+
+#[tokio::test]
 async fn what_was_committed_is_there_after_reopening() {
     let directory = TempDir::new().unwrap();
     let store = EmbeddedStore::open(directory.path()).unwrap();
@@ -110,10 +121,6 @@ async fn what_was_committed_is_there_after_reopening() {
     assert_eq!(store.operation("D-1").await.unwrap(), Some(operation("D-1", 1)));
     assert_eq!(store.operation("D-2").await.unwrap(), None);
     assert_eq!(store.nodes().await.unwrap(), [node("n-1.site", NodeState::Deploying)]);
-    let called = ["n-1.site", "n-7.site"].map(str::to_owned);
-    let called = store.nodes_called(&called).await.unwrap();
-    let known = ("n-1.site".to_owned(), node("n-1.site", NodeState::Deploying));
-    assert_eq!(called, [known].into(), "who was never used is left out");
     assert_eq!(
         store.environments(&EnvironmentQuery::default()).await.unwrap(),
         [environment(1, "ann", "deb", 1)]

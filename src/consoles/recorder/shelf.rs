@@ -7,9 +7,14 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+
+/// Recordings that are begun at once. A deployment begins a thousand: a thread for each would wait for
+/// the lock of one directory, and keep the processor from what users ask meanwhile.
+const AT_ONCE: usize = 2;
 
 /// A directory of recordings.
 #[derive(Clone, Debug)]
@@ -17,12 +22,14 @@ pub struct Shelf {
     directory: PathBuf,
     limit: u64,
     keep: usize,
+    beginning: Arc<Semaphore>,
 }
 
 impl Shelf {
     /// Recordings in `directory`, `keep` of each node, none longer than `limit` bytes.
     pub fn new(directory: &Path, limit: u64, keep: usize) -> Self {
-        Self { directory: directory.to_owned(), limit, keep: keep.max(1) }
+        let beginning = Arc::new(Semaphore::new(AT_ONCE));
+        Self { directory: directory.to_owned(), limit, keep: keep.max(1), beginning }
     }
 
     /// Begins a recording of `node`, or goes on with the one of the same operation.
@@ -36,6 +43,7 @@ impl Shelf {
         let (shelf, folder) = (self.clone(), self.folder(node)?);
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let head = Head { wid: wid.to_owned(), user: user.to_owned(), begun, cut: 0 };
+        let _turn = self.beginning.acquire().await.map_err(io::Error::other)?;
         let begin = move || shelf.begin_in(&folder, head, end);
         tokio::task::spawn_blocking(begin).await.map_err(io::Error::other)?
     }

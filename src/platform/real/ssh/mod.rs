@@ -195,13 +195,11 @@ impl Ssh {
         let place = self.logins.acquire().await.map_err(|error| error.to_string())?;
         let dialled = dial(address, login);
         tokio::pin!(dialled);
-        match timeout(SILENT, &mut dialled).await {
-            Ok(dialled) => Ok((dialled?, Some(place))),
-            Err(_) => {
-                drop(place);
-                Ok((dialled.await?, None))
-            }
+        if let Ok(dialled) = timeout(SILENT, &mut dialled).await {
+            return Ok((dialled?, Some(place)));
         }
+        drop(place);
+        Ok((dialled.await?, None))
     }
 
     /// Runs `command` over `link`; gives the link back where it can be used again.
