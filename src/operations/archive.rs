@@ -4,7 +4,7 @@ use super::{
     Inner,
     create::Installed,
     hook,
-    journal::{self, Entry, unix_time},
+    journal::{self, unix_time},
     log::{Line, Log, seconds, whole},
     operation::{Operation, Parts},
     record::Record,
@@ -79,12 +79,8 @@ pub(super) async fn bare(
     let (watches, suspend) = (Vec::new(), CancellationToken::new());
     let parts = Parts { log, debug, watches, plans: Value::Null, suspend };
     let operation = Operation::new(record, wid, parts);
-    let read = journal::read(store, &operation.wid, 0.0, |_, entry| {
-        if !matches!(entry, Entry::Lines(_)) {
-            journal::restore(&operation, entry);
-        }
-        Ok(())
-    });
+    let restore = |entry| journal::restore(&operation, entry);
+    let read = journal::read_of_readers(store, &operation.wid, restore);
     if let Err(why) = read.await {
         let wid = &operation.wid;
         tracing::warn!(wid, why, "what its readers had is not known any more: it is given again");

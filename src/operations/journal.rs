@@ -140,6 +140,31 @@ pub(super) async fn read(
     store: &dyn Store,
     wid: &str,
     start: f64,
+    each: impl FnMut(Duration, Entry) -> Result<(), String>,
+) -> Result<(), String> {
+    read_some(store, (wid, start), |_| true, each).await
+}
+
+/// The same of what readers had, and of what commands printed: all that is left to be known of an
+/// operation that has ended. The service starts with thousands of those, so the rest is not looked
+/// into: an entry begins with its kind.
+pub(super) async fn read_of_readers(
+    store: &dyn Store,
+    wid: &str,
+    mut each: impl FnMut(Entry),
+) -> Result<(), String> {
+    let wanted = |body: &str| ["{\"read\"", "{\"debug\""].iter().any(|kind| body.starts_with(kind));
+    let each = |_, entry| {
+        each(entry);
+        Ok(())
+    };
+    read_some(store, (wid, 0.0), wanted, each).await
+}
+
+async fn read_some(
+    store: &dyn Store,
+    (wid, start): (&str, f64),
+    wanted: impl Fn(&str) -> bool,
     mut each: impl FnMut(Duration, Entry) -> Result<(), String>,
 ) -> Result<(), String> {
     let start = Duration::try_from_secs_f64(start).unwrap_or_default();
@@ -148,7 +173,7 @@ pub(super) async fn read(
         let page = store.journal(wid, since, PAGE).await.map_err(|error| error.to_string())?;
         let Some(last) = page.last() else { return Ok(()) };
         since = last.seq;
-        for record in &page {
+        for record in page.iter().filter(|record| wanted(record.body.get())) {
             let entry = serde_json::from_str(record.body.get())
                 .map_err(|why| format!("record {} of its journal: {why}", record.seq))?;
             each(time_since(start, record.at_ms), entry)?;
