@@ -67,7 +67,7 @@ fn every_seed_holds_all_invariants() {
                 ko.fetch_add(report.ko, Relaxed);
                 restarts.fetch_add(report.restarts, Relaxed);
             });
-            assert!(heap.bytes_max > 1 << 20, "nobody counts: {heap:?}");
+            assert!(heap.bytes_max > 1 << 17, "nobody counts: {heap:?}");
             let kept = heap.bytes_current;
             most.fetch_max(kept, Relaxed);
             assert!(kept <= KEPT, "{kept} bytes are left of a run\nagain: {again}");
@@ -87,7 +87,8 @@ fn every_seed_holds_all_invariants() {
 #[test]
 fn the_same_seed_gives_the_same_journal() {
     let (place, other) = (place(), place());
-    for seed in [3, 4, 5, 6] {
+    // 13, 21 and 40: a command that hangs until its step is over.
+    for seed in [3, 4, 5, 6, 13, 21, 40] {
         let scenario = Scenario::drawn(seed);
         let [first, second] = [&place, &other].map(|place| scenario.run(place).unwrap());
         assert_eq!(first, second);

@@ -285,6 +285,7 @@ impl Operations {
         }
         // What is left to be done to its nodes may take minutes: it is seen from outside.
         tokio::select! {
+            biased;
             () = operation.finished() => {}
             () = operation.undoing.cancelled(), if !operation.ended() => return Ok(()),
             () = sleep(END_LIMIT) => {

@@ -188,6 +188,7 @@ async fn carry_out(
     // Those it began with.
     let ports = parts.first().map_or_else(|| inner.means.ports(), |part| part.run.ports.clone());
     let grabbed = tokio::select! {
+        biased;
         grabbed = grab(operation, pen, (grabber, &inner.userfiles), wanted) => grabbed,
         () = operation.cancel.cancelled() => Err(Problem::Unavailable("cancelled".into())),
         () = operation.suspend.cancelled() => return suspended(operation, Vec::new()),
@@ -207,6 +208,7 @@ async fn carry_out(
     };
     if !inner.abort.is_cancelled() {
         tokio::select! {
+            biased;
             () = async { tokio::join!(ground.undo(operation), ground.tidy(operation)); } => {}
             () = operation.suspend.cancelled() => return suspended(operation, Vec::new()),
         }

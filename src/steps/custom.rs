@@ -151,6 +151,7 @@ impl Task for CustomStep {
             return Outcome::default();
         }
         tokio::select! {
+            biased;
             outcome = each(&nodes, &cx, |id| self.one(id, &cx)) => outcome,
             () = cx.cancelled() => Outcome::default(),
         }

@@ -169,6 +169,8 @@ impl Task for Step {
         let nodes = nodes.difference(&passed);
         let work = async { tokio::join!(self.treat(nodes, cx.clone()), self.pass(passed, &cx)).0 };
         tokio::select! {
+            // In order: a run on simulated machines leaves nothing to chance.
+            biased;
             outcome = work => outcome,
             // Nobody wants the outcome any more; what runs ends when it is dropped.
             () = cx.cancelled() => Outcome::default(),
