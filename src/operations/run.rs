@@ -211,6 +211,9 @@ async fn carry_out(
             biased;
             () = async { tokio::join!(ground.undo(operation), ground.tidy(operation)); } => {}
             () = operation.suspend.cancelled() => return suspended(operation, Vec::new()),
+            () = inner.abort.cancelled() => {
+                operation.say(0, "The service is stopped: nothing more is done to the nodes");
+            }
         }
     }
     grabber.depot.release(&operation.wid);

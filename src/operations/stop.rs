@@ -43,7 +43,9 @@ impl Operations {
         table.values().filter(|one| !one.ended()).cloned().collect()
     }
 
-    /// Takes no further request, ends what runs, and waits for it.
+    /// Takes no further request, ends what runs, and waits for it within bounds. An operation
+    /// whose end is not written down by then goes on at the next start, a hook that has not
+    /// ended is due again: both are in the store as they were.
     pub async fn abort(&self) {
         self.0.abort.cancel();
         self.0.stop.cancel();
@@ -54,6 +56,11 @@ impl Operations {
             }
         }
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        if timeout(STOP_LIMIT, self.0.tasks.wait()).await.is_err() {
+            tracing::error!(
+                "not everything could be ended in time: operations that have not ended go on at \
+                 the next start, hooks that have not are run again"
+            );
+        }
     }
 }

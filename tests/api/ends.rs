@@ -2,7 +2,11 @@
 
 use crate::common::{Service, Site, User, wid};
 use serde_json::json;
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
 use tokio::time::{sleep, timeout};
 
 async fn on(user: User<'_>, hook: bool) -> String {
@@ -40,10 +44,10 @@ async fn the_hook_runs_where_it_was_asked_for() {
     assert_eq!(anna.get(&format!("/power/{told}")).await.ok().json()["error"], false);
 }
 
-#[tokio::test]
-async fn a_hook_that_a_stop_of_the_service_came_before_runs_at_the_next_start_and_then_no_more() {
+/// A site with a hook for power operations, which does not come to its end as long as there is a
+/// file `block`: there is one.
+fn blocked() -> Site {
     let site = Site::new();
-    // It does not come to its end as long as there is a file `block`.
     site.write(
         "hook",
         "#!/bin/sh\necho \"$1\" >> DIR/ran\n[ ! -e DIR/block ] || exec sleep 1000\n",
@@ -52,7 +56,12 @@ async fn a_hook_that_a_stop_of_the_service_came_before_runs_at_the_next_start_an
     fs::set_permissions(site.path("hook"), fs::Permissions::from_mode(0o755)).unwrap();
     let server = fs::read_to_string(site.path("server.conf")).unwrap();
     site.write("server.conf", &format!("{server}hooks: {{end_of_power: DIR/hook WORKFLOW_ID}}\n"));
-    let service = Service::on(site);
+    site
+}
+
+#[tokio::test]
+async fn a_hook_that_a_stop_of_the_service_came_before_runs_at_the_next_start_and_then_no_more() {
+    let service = Service::on(blocked());
     let told = on(service.user("anna"), true).await;
     holds(&service, "ran", &told).await;
     // The operation has ended, its hook has begun, and the service dies.
@@ -69,6 +78,25 @@ async fn a_hook_that_a_stop_of_the_service_came_before_runs_at_the_next_start_an
     holds(&service, "ran", &last).await;
     let ran = fs::read_to_string(service.path("ran")).unwrap();
     assert_eq!(ran, format!("{told}\n{told}\n{after}\n{last}\n"));
+}
+
+#[tokio::test]
+async fn a_stop_that_is_to_abort_does_not_wait_for_a_hook_and_the_next_start_runs_it() {
+    let service = Service::with(blocked(), &["--abort-on-stop"]);
+    let anna = service.user("anna");
+    service.hold("node-1");
+    let body = json!({"nodes": ["node-1"], "status": "on", "hook": true});
+    let told = wid(&anna.put("/power", &body).await);
+    anna.shows(&format!("/power/{told}/status"), "node-1.lab.test").await;
+    let begun = Instant::now();
+    let site = service.stop();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(fs::read_to_string(site.path("ran")).unwrap(), format!("{told}\n"));
+    fs::remove_file(site.path("block")).unwrap();
+    let service = Service::on(site);
+    holds(&service, "ran", &format!("{told}\n{told}\n")).await;
+    let poll = service.user("anna").get(&format!("/power/{told}")).await.ok().json();
+    assert_eq!((&poll["done"], &poll["error"]), (&json!(true), &json!(true)));
 }
 
 #[tokio::test]

@@ -169,6 +169,45 @@ async fn a_stop_that_is_to_abort_breaks_off_what_runs_and_tells_so() {
     anna.delete(&path).await.ok();
 }
 
+const STEPS: &str = "    SetDeploymentEnv: [{type: Untrusted, timeout: 300}]
+    BroadcastEnv: [{type: Chain, timeout: 300}]
+    BootNewEnv: [{type: Kexec, timeout: 300}]
+";
+
+#[tokio::test]
+async fn a_stop_that_is_to_abort_does_not_wait_for_nodes_of_a_cancelled_deployment() {
+    let site = Site::new();
+    site.simulate(2, 50, STEPS);
+    let service = Service::with(site, &["--abort-on-stop"]);
+    let anna = service.user("anna");
+    let body = json!({"nodes": ["node-[1-2]"], "environment": service.anonymous(json!({}))});
+    let path = format!("/deployment/{}", wid(&anna.post("/deployment", &body).await));
+    // They were rebooted, and are to run what they ran before: that takes longer than a stop may.
+    anna.shows(&format!("{path}/status"), "wait_reboot").await;
+    anna.delete(&path).await.ok();
+    let undoing = "Each node that was under way is brought into a state that is known";
+    anna.shows(&format!("{path}/logs?since=0"), undoing).await;
+    let begun = Instant::now();
+    let site = service.stop();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let service = Service::on(site);
+    let anna = service.user("anna");
+    let poll = anna.get(&path).await.ok().json();
+    assert_eq!((&poll["done"], &poll["error"]), (&json!(true), &json!(true)));
+    let why = ["the service was stopped while this operation ran", "start it again"];
+    anna.get(&format!("{path}/error")).await.refused_with(15, &why);
+    let log = anna.get(&format!("{path}/logs?since=0")).await.ok().text;
+    assert!(log.contains("The service is stopped: nothing more is done to the nodes"), "{log}");
+    let nodes = anna.get("/nodes").await.ok().json();
+    for node in ["node-1.lab.test", "node-2.lab.test"] {
+        assert_eq!(nodes[node]["state"], "aborted");
+    }
+    // They are free, and nothing of it is in the way of who has them next.
+    let again = wid(&anna.post("/deployment", &body).await);
+    let poll = anna.done(&format!("/deployment/{again}")).await;
+    assert_eq!(poll["nodes"]["ok"], json!(["node-1.lab.test", "node-2.lab.test"]), "{poll}");
+}
+
 #[tokio::test]
 async fn a_service_that_stops_takes_no_request_and_is_gone_within_ten_seconds() {
     let service = Service::new();

@@ -30,6 +30,9 @@ const CLUSTERS: &str = "clusters:
 - {name: beta, prefix: bt, conf_file: cluster.conf, nodes: [{name: beta-1.lab.test, address: 127.0.2.1}]}
 ";
 
+/// The line of alpha in it.
+const ALPHA: &str = "{name: alpha, conf_file: cluster.conf, nodes: [{name: 'node-[1-3].lab.test', address: '127.0.1.[1-3]'}]}";
+
 const SERVER: &str = "rights: {kind: dummy, almighty_users: root}
 authentication: {acl: {whitelist: [127.0.0.1]}}
 security: {secure_server: false, local_only: true}
@@ -129,6 +132,18 @@ impl Site {
         assert!(text.contains(from), "{from:?} is not in {name}");
         let to = to.replace("DIR", self.dir().to_str().unwrap());
         fs::write(self.path(name), text.replacen(from, &to, 1)).unwrap();
+    }
+
+    /// The machines of alpha are simulated, `count` of them, for whom `speed` seconds pass in one;
+    /// a deployment takes the macro-steps `steps`.
+    pub(crate) fn simulate(&self, count: u32, speed: u32, steps: &str) {
+        let cluster = fs::read_to_string(self.path("cluster.conf")).unwrap();
+        let (head, _) = cluster.split_once("    SetDeploymentEnv").unwrap();
+        self.write("sim.conf", &format!("{head}{steps}"));
+        let nodes =
+            format!("{{name: 'node-[1-{count}].lab.test', address: '127.0.1.[1-{count}]'}}");
+        let sim = format!("platform: sim, sim: {{seed: 3, speed: {speed}}}, nodes: [{nodes}]");
+        self.edit("clusters.conf", ALPHA, &format!("{{name: alpha, conf_file: sim.conf, {sim}}}"));
     }
 
     /// From now on the commands of `node` wait.
