@@ -96,6 +96,7 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     // Before the boot servers: nodes that ask them get what they were to boot when the
     // service was stopped.
     let operations = Operations::open(means(&site, ports, state)?).await?;
+    workshop.answer();
     // Before anything goes on: it hears what happens.
     let recorder = recorder(&site.config, &operations);
     let (table, hub) = (Arc::clone(&workshop.table), Arc::clone(&workshop.hub));

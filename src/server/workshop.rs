@@ -69,7 +69,16 @@ impl Workshop {
         if self.own {
             profiles.reset(&new(&site, before))?;
         }
+        if before.is_some() {
+            self.answer();
+        }
         Ok(Made { site, ports, profiles })
+    }
+
+    /// From now on the boot servers of simulated machines answer. When the service starts that is
+    /// once these get what they were to boot when it was stopped.
+    pub(super) fn answer(&mut self) {
+        self.simulated.answer();
     }
 }
 

@@ -4,12 +4,6 @@ use crate::common::{Answer, Service, Site, User, wid};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const CLUSTERS: &str = "clusters:
-- {name: alpha, conf_file: sim.conf, platform: sim, sim: {seed: 3, speed: 50},
-   nodes: [{name: 'node-[1-20].lab.test', address: '127.0.1.[1-20]'}]}
-- {name: beta, prefix: bt, conf_file: cluster.conf, nodes: [{name: beta-1.lab.test, address: 127.0.2.1}]}
-";
-
 const STEPS: &str = "    SetDeploymentEnv: [{type: Untrusted, timeout: 300}]
     BroadcastEnv: [{type: Chain, timeout: 300}]
     BootNewEnv: [{type: Kexec, timeout: 300}, {type: Classical, timeout: 300}]
@@ -18,10 +12,7 @@ const STEPS: &str = "    SetDeploymentEnv: [{type: Untrusted, timeout: 300}]
 /// 20 simulated machines and one of files.
 fn site() -> Site {
     let site = Site::new();
-    let cluster = std::fs::read_to_string(site.path("cluster.conf")).unwrap();
-    let (head, _) = cluster.split_once("    SetDeploymentEnv").unwrap();
-    site.write("sim.conf", &format!("{head}{STEPS}"));
-    site.write("clusters.conf", CLUSTERS);
+    site.simulate(20, 50, STEPS);
     site
 }
 
@@ -70,6 +61,33 @@ async fn simulated_and_other_machines_are_reached_each_in_their_way() {
     let poll = anna.done(&format!("/power/{power}")).await;
     assert_eq!(poll["nodes"]["ok"].as_array().unwrap().len(), 2, "{poll}");
     assert!(service.orders("beta-1").contains(&"on".to_owned()));
+}
+
+/// How many of the simulated machines have power.
+async fn have_power(user: User<'_>) -> usize {
+    let asked = format!("/power/{}", wid(&user.get("/power?nodes=node-[1-20]").await));
+    user.done(&asked).await;
+    let told = user.get(&format!("{asked}/state")).await.ok().json();
+    told.as_object().unwrap().values().filter(|node| node["out"] == "on").count()
+}
+
+#[tokio::test]
+async fn machines_that_do_not_exist_outlive_the_service() {
+    let mut service = Service::on(site());
+    for (order, powered) in [("off", 0), ("on", 20)] {
+        let anna = service.user("anna");
+        let body = json!({"nodes": ["node-[1-20]"], "status": order, "level": "hard"});
+        anna.done(&format!("/power/{}", wid(&anna.put("/power/", &body).await))).await;
+        assert_eq!(have_power(anna).await, powered);
+        service = Service::on(service.cut());
+        assert_eq!(have_power(service.user("anna")).await, powered);
+    }
+    // In another world they are others: some of them are off.
+    let site = service.stop();
+    site.edit("clusters.conf", "seed: 3", "seed: 4");
+    let service = Service::on(site);
+    let powered = have_power(service.user("anna")).await;
+    assert!((1..20).contains(&powered), "{powered}");
 }
 
 /// What was told of one command.

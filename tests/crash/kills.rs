@@ -2,14 +2,18 @@
 
 use super::nodes::Nodes;
 use crate::common::{Service, Site, User, wid};
+use kadence::store::{EmbeddedStore, StatFilter, Store};
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use tokio::time::sleep;
 
-/// How often the service is killed during one operation.
+/// How often the service is killed during one order.
 const KILLS: u32 = 3;
 
-/// An operation lasts about as long, so that kills hit all of it.
+/// It lasts about as long, so that kills hit all of it.
 const LASTS: u64 = 900;
 
 /// Numbers from a seed (splitmix64).
@@ -59,6 +63,20 @@ impl Reader {
             sleep(Duration::from_millis(10)).await;
         }
     }
+
+    /// Sees an operation on node-1 to node-3 through to its right end; all its messages.
+    async fn ends_well(mut self, anna: User<'_>, path: &str) -> String {
+        let poll = anna.done(path).await;
+        let all = json!(["node-1.lab.test", "node-2.lab.test", "node-3.lab.test"]);
+        assert_eq!(poll["nodes"], json!({"ok": all, "ko": []}), "{}", self.text);
+        assert_eq!(poll["error"], json!(false));
+        self.read(anna, path).await;
+        // What was read piece by piece is what there is.
+        let text = anna.get(&format!("{path}/logs?since=0")).await.ok().text;
+        assert_eq!(self.text.trim_end(), text.trim_end());
+        assert!(text.matches("Launching a ").count() <= 1, "{text}");
+        text
+    }
 }
 
 /// Starts an operation, kills the service again and again, sees it through to its end.
@@ -79,16 +97,7 @@ async fn through_kills(
         service = Service::on(service.cut());
         reader.read(service.user("anna"), &path).await;
     }
-    let anna = service.user("anna");
-    let poll = anna.done(&path).await;
-    let all = json!(["node-1.lab.test", "node-2.lab.test", "node-3.lab.test"]);
-    assert_eq!(poll["nodes"], json!({"ok": all, "ko": []}), "{}", reader.text);
-    assert_eq!(poll["error"], json!(false));
-    reader.read(anna, &path).await;
-    // What was read piece by piece is what there is.
-    let text = anna.get(&format!("{path}/logs?since=0")).await.ok().text;
-    assert_eq!(reader.text.trim_end(), text.trim_end());
-    assert!(text.matches("Launching a ").count() <= 1, "{text}");
+    let text = reader.ends_well(service.user("anna"), &path).await;
     (service, text)
 }
 
@@ -158,17 +167,84 @@ async fn a_switch_goes_on_after_every_kill_and_no_order_is_given_twice() {
     }
 }
 
+/// How often the service is killed while it deploys.
+const HITS: usize = 20;
+
+/// Most milliseconds between two of those kills: a deployment takes them all, or most.
+const APART: u64 = 1200;
+
+/// What is said of an operation that goes on.
+const RESTARTED: &str = "The service was restarted: the deployment goes on";
+
+/// Retries: a machine that is to boot while there is no service may boot something else.
+const STEPS: &str = "    SetDeploymentEnv: [{type: Untrusted, timeout: 300, retries: 3}]
+    BroadcastEnv: [{type: Chain, timeout: 300, retries: 3}]
+    BootNewEnv: [{type: Kexec, timeout: 300}, {type: HardReboot, timeout: 300, retries: 3}]
+";
+
+/// Deploys simulated machines, and kills the service at most `most` times meanwhile; how often it
+/// hit the deployment.
+async fn deployed(
+    mut service: Service,
+    chance: &mut Chance,
+    (path, most): (&str, usize),
+) -> (Service, usize) {
+    let mut reader = Reader::default();
+    let (mut kills, mut late) = (0, 0);
+    while kills < most {
+        let moment = Duration::from_millis(chance.below(APART));
+        reader.follow(service.user("anna"), path, moment).await;
+        if service.user("anna").get(path).await.ok().json()["done"] == true {
+            break;
+        }
+        service = Service::on(service.cut());
+        kills += 1;
+        reader.read(service.user("anna"), path).await;
+        if service.user("anna").get(path).await.ok().json()["done"] == true {
+            // It may have ended in the moment before.
+            late = 1;
+            break;
+        }
+    }
+    let text = reader.ends_well(service.user("anna"), path).await;
+    assert_eq!(text.matches("Launching a deployment on ").count(), 1, "{text}");
+    let told = text.matches(RESTARTED).count();
+    assert!((kills - late..=kills).contains(&told), "{kills} kills, the last {late} late: {text}");
+    (service, told)
+}
+
 #[tokio::test]
-async fn a_deployment_goes_on_after_every_kill_with_the_image_it_began_with() {
-    let (service, mut chance) = (Service::new(), Chance::new());
-    let body = json!({
-        "nodes": ["node-[1-3]"], "environment": service.anonymous(json!({})), "verbose_level": 5,
-    });
-    let (service, _) = through_kills(service, &mut chance, ("deployment", body)).await;
+async fn a_deployment_of_machines_goes_on_after_every_kill_to_its_right_end() {
+    let site = Site::new();
+    site.simulate(3, 10, STEPS);
+    // Nobody has to wait that long for a machine that has booted something else.
+    site.edit("sim.conf", "timeouts: {reboot: 60, kexec: 60}", "timeouts: {reboot: 25, kexec: 25}");
+    let (mut service, mut chance) = (Service::on(site), Chance::new());
+    let (mut hits, mut deployments) = (0, BTreeSet::new());
+    while hits < HITS {
+        let body = json!({
+            "nodes": ["node-[1-3]"], "environment": service.anonymous(json!({})), "verbose_level": 5,
+        });
+        let wid = wid(&service.user("anna").post("/deployment", &body).await);
+        let path = format!("/deployment/{wid}");
+        let (after, told) = deployed(service, &mut chance, (&path, HITS - hits)).await;
+        service = after;
+        eprintln!("{told} kills hit {wid}");
+        hits += told;
+        deployments.insert(wid);
+    }
     let nodes = service.user("anna").get("/nodes").await.ok().json();
-    assert_eq!(nodes["node-2.lab.test"]["state"], "deployed");
-    // Nothing of it is left: the image was used by nobody else.
+    for node in ["node-1.lab.test", "node-2.lab.test", "node-3.lab.test"] {
+        assert_eq!(nodes[node]["state"], "deployed", "{nodes}");
+    }
     let site = service.stop();
+    // Each node came to its end once.
+    let store = EmbeddedStore::open(site.path("state")).unwrap();
+    let rows = store.statistics(&StatFilter::default()).await.unwrap();
+    assert!(rows.iter().all(|row| row.success == Some(true)), "{rows:?}");
+    let ends: BTreeSet<_> = rows.iter().map(|row| (&row.wid, &row.hostname)).collect();
+    assert_eq!((rows.len(), ends.len()), (3 * deployments.len(), rows.len()), "{rows:?}");
+    // Nothing of it is left: the image was used by nobody else.
     let files = std::fs::read_dir(site.path("cache")).unwrap().map(|file| file.unwrap().path());
     let left: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == "data")).collect();
     assert!(left.is_empty(), "{left:?}");

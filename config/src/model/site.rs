@@ -43,7 +43,7 @@ impl Config {
             let key = match () {
                 () if now.platform != then.platform => "platform",
                 () if now.sim != then.sim => "sim",
-                // Machines that are simulated begin with the service.
+                // Machines that are simulated are made when the service starts.
                 () if made_up => "nodes",
                 () => return None,
             };

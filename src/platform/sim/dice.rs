@@ -7,7 +7,7 @@ use std::time::Duration;
 ///
 /// Our own, because a seed that once found a mistake must find it for ever: packages keep
 /// the right to change their streams.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Dice(u64);
 
 impl Dice {

@@ -3,10 +3,11 @@
 use super::whole::Layout;
 use crate::platform::DiskId;
 use litemap::LiteMap;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What an image holds, as far as machines care.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// What it is known by: whoever runs this image runs this digest.
     pub digest: String,
@@ -34,13 +35,14 @@ impl Image {
 }
 
 /// A disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Disk {
     /// `/dev/sda`.
     pub(super) device: String,
     /// Its serial number.
     serial: String,
     pub(super) mib: u64,
+    #[serde(with = "table")]
     pub(super) partitions: LiteMap<u32, Partition>,
     /// The loader in the disk's own boot sector.
     pub(super) sector: Option<Grub>,
@@ -48,8 +50,28 @@ pub(super) struct Disk {
     made: u64,
 }
 
+/// A table of partitions in a file.
+mod table {
+    use super::{LiteMap, Partition};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(
+        table: &LiteMap<u32, Partition>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_map(table.iter())
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        from: D,
+    ) -> Result<LiteMap<u32, Partition>, D::Error> {
+        Ok(BTreeMap::deserialize(from)?.into_iter().collect())
+    }
+}
+
 /// A partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Partition {
     pub(super) mib: u64,
     pub(super) kind: PartitionKind,
@@ -61,7 +83,7 @@ pub(super) struct Partition {
 }
 
 /// What a partition is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum PartitionKind {
     /// Room for a loader of BIOS machines.
     BiosBoot,
@@ -72,7 +94,7 @@ pub(super) enum PartitionKind {
 }
 
 /// What is on a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Content {
     Blank,
     Swap,
@@ -80,7 +102,7 @@ pub(super) enum Content {
 }
 
 /// A filesystem.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Filesystem {
     pub(super) kind: String,
     pub(super) id: u64,
@@ -88,7 +110,7 @@ pub(super) struct Filesystem {
 }
 
 /// An unpacked image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tree {
     pub(super) image: Arc<Image>,
     /// The user's keys are in it.
@@ -109,7 +131,7 @@ impl Tree {
 }
 
 /// A boot loader with its menu of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Grub {
     /// Id of the filesystem with the kernel, which is the root as well.
     pub(super) filesystem: u64,

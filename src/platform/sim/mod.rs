@@ -7,7 +7,8 @@
 //!
 //! Everything that happens follows from a seed, the clock of tokio and what the machines are
 //! told. There are no tasks, sockets, threads or files, so under a paused clock hours take
-//! milliseconds and the same seed gives the same run.
+//! milliseconds and the same seed gives the same run. Only a world that is kept in a directory
+//! ([`World::kept`]) has files: it outlives the process as well.
 //!
 //! | file | what |
 //! |---|---|
@@ -17,6 +18,7 @@
 //! | `disk`, `whole`, `net` | what a machine boots from |
 //! | `power`, `shell`, `transfer`, `sight`, `console` | the ports |
 //! | `faults`, `settings`, `dice` | what goes wrong, how long things take, chance |
+//! | `keeper` | the files of machines that outlive the process |
 //! | `audit` | what was done to each node, and what must never happen |
 
 mod audit;
@@ -24,6 +26,7 @@ mod console;
 mod dice;
 mod disk;
 mod faults;
+mod keeper;
 mod loader;
 mod machine;
 mod net;

@@ -2,10 +2,11 @@
 
 use super::disk::{Content, Disk, Grub, Image, Partition, PartitionKind, Tree};
 use litemap::LiteMap;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What an image of a whole disk holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// The partitions, by number.
     pub partitions: BTreeMap<u32, Slice>,
@@ -18,7 +19,7 @@ pub struct Layout {
 }
 
 /// A partition of a [`Layout`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
     /// Its size, MiB.
     pub mib: u64,

@@ -6,7 +6,8 @@ use super::{
     dice::Dice,
     disk::Image,
     faults::{FaultKind, Faults},
-    machine::{Around, Machine, Moment},
+    keeper::Keeper,
+    machine::{Around, Kept, Machine, Moment},
     net::{BootFile, Net},
     power::SimPower,
     settings::Hardware,
@@ -109,6 +110,7 @@ struct Inner {
     audit: Audit,
     server: Server,
     hub: Option<Arc<PresenceHub>>,
+    keeper: Option<Keeper>,
 }
 
 /// The machine that the service runs on.
@@ -142,6 +144,15 @@ impl Touch<'_> {
 impl World {
     /// A world of that kind with a machine for each of `nodes`. It begins now.
     pub fn new(kind: Kind, nodes: &[Arc<Node>]) -> Arc<Self> {
+        Self::with(kind, nodes, Instant::now(), (None, BTreeMap::new()))
+    }
+
+    pub(super) fn with(
+        kind: Kind,
+        nodes: &[Arc<Node>],
+        epoch: Instant,
+        (keeper, mut kept): (Option<Keeper>, BTreeMap<String, Kept>),
+    ) -> Arc<Self> {
         let [kernel, ramdisk] = &kind.deployment;
         let path = |file: &str| file.trim_start_matches('/').to_owned();
         let mut files = BTreeMap::from([
@@ -157,7 +168,10 @@ impl World {
         let machine = |node: &Arc<Node>| {
             let (faults, seen) = (&mut faults, &mut seen);
             let mut around = Around { net: &net, faults, hardware: &kind.hardware, seen };
-            let machine = Machine::new(Arc::clone(node), kind.seed, &kind.device, &mut around);
+            let mut machine = Machine::new(Arc::clone(node), kind.seed, &kind.device, &mut around);
+            if let Some(kept) = kept.remove(&node.name) {
+                machine.restore(kept);
+            }
             (node.name.clone(), machine)
         };
         // All at once: a tree that grows in order has nodes that are half empty.
@@ -167,8 +181,8 @@ impl World {
         let audit = Audit::new(Bounds { quiet, ..kind.bounds });
         let images = BTreeMap::new();
         let server = Server { dice: Dice::new(kind.seed, "server"), jumps: [Duration::ZERO; 2] };
-        let inner = Inner { machines, net, faults, images, audit, server, hub: None };
-        Arc::new(Self { kind, epoch: Instant::now(), addresses, inner: Mutex::new(inner) })
+        let inner = Inner { machines, net, faults, images, audit, server, hub: None, keeper };
+        Arc::new(Self { kind, epoch, addresses, inner: Mutex::new(inner) })
     }
 
     /// Connects a service, in place of one before: its boot servers answer from `table`, which
@@ -179,10 +193,13 @@ impl World {
         table: &Arc<ProfileTable>,
         hub: &Arc<PresenceHub>,
     ) -> Ports {
-        let mut inner = self.settled();
-        inner.net.plug(Some((Arc::clone(profiles), Arc::clone(table))));
-        inner.hub = Some(Arc::clone(hub));
-        drop(inner);
+        self.answer(profiles, table);
+        self.connect(profiles, hub)
+    }
+
+    /// Connects a service whose boot servers do not answer yet.
+    pub fn connect(self: &Arc<Self>, profiles: &Arc<Profiles>, hub: &Arc<PresenceHub>) -> Ports {
+        self.settled().hub = Some(Arc::clone(hub));
         Ports {
             power: Arc::new(SimPower::new(self)),
             shell: Arc::new(SimShell::new(self)),
@@ -192,6 +209,11 @@ impl World {
             console: Arc::new(SimConsole(Arc::clone(self))),
             server: Arc::new(Here),
         }
+    }
+
+    /// From now on its boot servers answer.
+    pub fn answer(&self, profiles: &Arc<Profiles>, table: &Arc<ProfileTable>) {
+        self.settled().net.plug(Some((Arc::clone(profiles), Arc::clone(table))));
     }
 
     /// The service is gone: its boot servers answer nobody.
@@ -317,7 +339,11 @@ impl World {
         inner.advance(self, node, now);
         let machine = inner.machines.get_mut(node)?;
         let (faults, audit, hardware) = (&mut inner.faults, &mut inner.audit, &self.kind.hardware);
-        Some(hand(Touch { now, machine, faults, hardware, audit }))
+        let touched = hand(Touch { now, machine, faults, hardware, audit });
+        if let (Some(keeper), Some(machine)) = (&mut inner.keeper, inner.machines.get(node)) {
+            keeper.keep(machine);
+        }
+        Some(touched)
     }
 
     /// What the file at `path` holds.

@@ -3,10 +3,11 @@
 use super::{Around, Machine, Moment, State};
 use crate::platform::{Errand, sim::disk::Image};
 use litemap::LiteMap;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What takes effect later.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::platform::sim) enum Work {
     /// Mains on: nothing happens to one that has it.
     On,
@@ -22,10 +23,12 @@ pub(in crate::platform::sim) enum Work {
     Kexec { boot: u64, partition: u32, files: Vec<String>, params: String },
     /// Jumps into the kernel of the deployment system.
     KexecDeployment { boot: u64, params: String },
-    /// An errand that is done at that moment.
+    /// An errand that is done at that moment. One that is kept does without.
+    #[serde(skip)]
     Errand { boot: u64, errand: Arc<Errand>, image: Option<Arc<Image>> },
     /// What a command of the site's began does its errand, whoever waits for it. `after` is how
     /// many had used a ticket by then: where there were more, two write at once.
+    #[serde(skip)]
     Orphan { boot: u64, errand: Arc<Errand>, image: Arc<Image>, after: usize },
 }
 

@@ -10,6 +10,7 @@
 //! * `screen` – what it has printed
 //! * `disk_of_before` – what is on a disk at the beginning
 //! * `agenda` – orders and errands that take effect later
+//! * `kept` – what of it outlives the process
 //! * this file – the state, and what is seen of it
 
 mod agenda;
@@ -17,6 +18,7 @@ mod boot;
 mod commands;
 mod disk_of_before;
 mod files;
+mod kept;
 mod screen;
 #[cfg(test)]
 mod tests;
@@ -34,8 +36,10 @@ use crate::{
 };
 pub(super) use agenda::{Answer, Work};
 use disk_of_before::{OLD_DIGEST, OLD_ROOT, factory_disk, install};
+pub(super) use kept::Kept;
 use litemap::LiteMap;
 use screen::Screen;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -87,13 +91,14 @@ impl Around<'_> {
 }
 
 /// Where a machine is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
     Off,
     Firmware,
     /// So many requests were lost.
     Dhcp(u32),
-    /// Reads its profile; so many requests were lost.
+    /// Reads its profile; so many requests were lost. One that is kept begins anew with DHCP.
+    #[serde(skip)]
     Loader(crate::platform::rendered::Start, u32),
     /// Its kernel starts what will run.
     Kernel(System),
@@ -104,7 +109,7 @@ pub(super) enum State {
 }
 
 /// A system that runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum System {
     Deployment(Memory),
     /// With the root on this partition, of the image with this digest.
@@ -116,7 +121,7 @@ pub(super) enum System {
 }
 
 /// What the deployment system holds in memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Memory {
     /// The service may log in.
     admits_us: bool,

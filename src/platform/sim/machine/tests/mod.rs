@@ -104,6 +104,13 @@ impl Bench {
         }
     }
 
+    /// Nothing is left of the machine but what is kept of it.
+    fn keep(&mut self) {
+        let text = serde_json::to_vec(&self.machine.kept()).unwrap();
+        self.machine = Self::new(self.machine.node.firmware).machine;
+        self.machine.restore(serde_json::from_slice(&text).unwrap());
+    }
+
     /// Starts anew from the disk.
     fn reset(&mut self) {
         self.profiles.reset(std::slice::from_ref(&self.machine.node)).unwrap();
@@ -218,6 +225,27 @@ fn what_was_not_written_to_the_disk_is_lost() {
         bench.profiles.reset(std::slice::from_ref(&bench.machine.node)).unwrap();
         bench.pass(LONG);
         assert_eq!(bench.machine.runs(), runs);
+    }
+}
+
+#[test]
+fn a_machine_that_is_kept_goes_on_from_any_moment() {
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        let mut bench = Bench::new(firmware);
+        bench.deployment();
+        for errand in errands() {
+            bench.keep();
+            assert_eq!(bench.errand(&errand).0, 0, "{errand:?}");
+        }
+        bench.profiles.reset(std::slice::from_ref(&bench.machine.node)).unwrap();
+        let boots = bench.machine.boots;
+        bench.errand(&Errand::Reboot);
+        // The order to leave, then every phase of the boot; a loader begins anew.
+        for _ in 0..30 {
+            bench.keep();
+            bench.pass(Duration::from_secs(20));
+        }
+        assert_eq!((bench.machine.runs(), bench.machine.boots), (Some(IMAGE), boots + 1));
     }
 }
 
