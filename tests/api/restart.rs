@@ -2,6 +2,7 @@
 
 use crate::common::{Service, Site, User, wid};
 use kadence::store::{EmbeddedStore, StatFilter, StatRow, Store};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -210,6 +211,12 @@ async fn a_stop_that_is_to_abort_does_not_wait_for_nodes_of_a_cancelled_deployme
 
 #[tokio::test]
 async fn a_service_that_stops_takes_no_request_and_is_gone_within_ten_seconds() {
+    for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
+        stops(signal, name).await;
+    }
+}
+
+async fn stops(signal: Signal, name: &str) {
     let service = Service::new();
     let anna = service.user("anna");
     service.hold("node-1");
@@ -217,7 +224,7 @@ async fn a_service_that_stops_takes_no_request_and_is_gone_within_ten_seconds() 
     let path = format!("/power/{}", wid(&anna.put("/power", &on("node-1")).await));
     anna.shows(&format!("{path}/status"), "node-1.lab.test").await;
     let begun = Instant::now();
-    service.terminate();
+    service.signal(signal);
     // The signal arrives some time; until then it takes requests as ever.
     let mut only_checked = on("node-3");
     only_checked["dry_run"] = json!(true);
@@ -229,6 +236,8 @@ async fn a_service_that_stops_takes_no_request_and_is_gone_within_ten_seconds() 
         assert!(begun.elapsed() < Duration::from_secs(10));
     };
     refused.refused(503, &["being shutdown"]);
+    let log = service.log();
+    assert!(log.iter().any(|line| line.contains("stopping") && line.contains(name)), "{log:#?}");
     let site = service.stop();
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     site.release("node-1");

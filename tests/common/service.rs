@@ -1,6 +1,7 @@
 //! The process under test.
 
 use super::{Site, User};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     io::{BufRead, BufReader},
     ops::Deref,
@@ -97,10 +98,9 @@ impl Service {
         self.child.id()
     }
 
-    /// Tells it to end as an operator does.
-    pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Ends it as an operator does.
@@ -113,7 +113,7 @@ impl Service {
 
     /// The same, whatever its exit code is.
     pub(crate) fn stop_with(mut self) -> (Site, Option<i32>) {
-        self.terminate();
+        self.signal(Signal::TERM);
         let code = self.child.wait().unwrap().code();
         (self.site.take().unwrap(), code)
     }
