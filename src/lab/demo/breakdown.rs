@@ -78,18 +78,43 @@ fn own_time(lines: &[Line], seconds: &BTreeMap<String, f64>) -> Option<OwnTime> 
     Some(OwnTime { first_order, between_steps, end, all })
 }
 
-/// The steps of a node and the service's own time, in lines for people.
-pub(super) fn text(seconds: &BTreeMap<String, f64>, own: &OwnTime) -> Vec<String> {
-    let mut steps: Vec<_> = seconds.iter().collect();
-    steps.sort_by(|a, b| b.1.total_cmp(a.1));
-    let mut lines = vec!["where the time went:".to_owned()];
-    lines.extend(steps.iter().map(|(step, time)| format!("{time:8.3} s  {step}")));
-    let OwnTime { first_order, between_steps, end, all } = own;
-    let verdict = if *all <= GOAL { "within" } else { "NOT within" };
-    lines.push(format!(
-        "{all:8.3} s  the service itself, {verdict} its {GOAL} s: {first_order:.3} s to the first order, {between_steps:.3} s between steps, {end:.3} s after the last"
-    ));
-    lines
+/// Each step of some nodes, the longest first, in lines for people: what it took one node, or its
+/// median over those that did it.
+pub(super) fn steps(nodes: &BTreeMap<String, BTreeMap<String, f64>>) -> Vec<String> {
+    let mut steps: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (step, time) in nodes.values().flatten() {
+        steps.entry(step).or_default().push(*time);
+    }
+    let mut medians: Vec<_> =
+        steps.into_iter().map(|(step, times)| (step, times.len(), median(times))).collect();
+    medians.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let title = match nodes.len() {
+        0 => return Vec::new(),
+        1 => "where the time went:".to_owned(),
+        all => format!("where the time went, medians of {all} nodes:"),
+    };
+    let line = |(step, count, time): (&str, usize, f64)| {
+        let some = if count < nodes.len() { format!(" ({count} of them)") } else { String::new() };
+        format!("{time:8.3} s  {step}{some}")
+    };
+    std::iter::once(title).chain(medians.into_iter().map(line)).collect()
+}
+
+/// Of at least one value.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
+}
+
+impl OwnTime {
+    /// In one line for people.
+    pub(super) fn text(&self) -> String {
+        let Self { first_order, between_steps, end, all } = self;
+        let verdict = if *all <= GOAL { "within" } else { "NOT within" };
+        format!(
+            "{all:8.3} s  the service itself, {verdict} its {GOAL} s: {first_order:.3} s to the first order, {between_steps:.3} s between steps, {end:.3} s after the last"
+        )
+    }
 }
 
 #[cfg(test)]
@@ -133,9 +158,42 @@ mod tests {
         let parts = [own.first_order, own.between_steps, own.end, own.all];
         // 52.8 s from the first order to the end of the node, 52 s of them in its steps.
         assert_eq!(parts.map(|time| format!("{time:.3}")), ["0.500", "0.800", "0.100", "1.400"]);
-        let text = text(&seconds(), &own);
-        assert!(text[1].contains("30.000 s  BootNewEnvClassical/wait_reboot"), "{text:?}");
-        assert!(text.last().unwrap().contains("1.400 s  the service itself, within its 2 s"));
+        let line = "   1.400 s  the service itself, within its 2 s: 0.500 s to the first order, 0.800 s between steps, 0.100 s after the last";
+        assert_eq!(own.text(), line);
+    }
+
+    #[test]
+    fn the_steps_of_one_node_are_told_as_they_were() {
+        let lines = [
+            "where the time went:",
+            "  30.000 s  BootNewEnvClassical/wait_reboot",
+            "  20.000 s  SetDeploymentEnvUntrusted/wait_reboot",
+            "   2.000 s  SetDeploymentEnvUntrusted/reboot",
+            "   0.150 s  BootNewEnvClassical/switch_pxe",
+            "   0.050 s  SetDeploymentEnvUntrusted/switch_pxe",
+        ];
+        assert_eq!(steps(&[("node-1.lab".to_owned(), seconds())].into()), lines);
+        assert_eq!(steps(&BTreeMap::new()), [""; 0]);
+    }
+
+    #[test]
+    fn the_steps_of_several_nodes_are_told_by_their_medians() {
+        let node = |number: u32, steps: &[(&str, f64)]| {
+            let steps = steps.iter().map(|(step, time)| ((*step).to_owned(), *time)).collect();
+            (format!("node-{number}.lab"), steps)
+        };
+        let nodes = [
+            node(1, &[("A/image", 9.0), ("B/kexec", 1.5)]),
+            node(2, &[("A/image", 1.0), ("B/reboot", 4.0)]),
+            node(3, &[("A/image", 2.0), ("B/reboot", 5.0)]),
+        ];
+        let lines = [
+            "where the time went, medians of 3 nodes:",
+            "   4.500 s  B/reboot (2 of them)",
+            "   2.000 s  A/image",
+            "   1.500 s  B/kexec (1 of them)",
+        ];
+        assert_eq!(steps(&nodes.into()), lines);
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! * `programs` – the service and its client, run in the namespace as a user would
 //! * `proof` – what a node says of itself, and what follows from it
 //! * `report` – the end, for people and as JSON
-//! * `breakdown` – where the time of a single node went, and what the service itself took
+//! * `breakdown` – where the time of the nodes went, and what the service itself took
+//! * `usage` – what their machines used of the processors
 
 mod breakdown;
 mod image;
@@ -17,6 +18,7 @@ mod programs;
 mod proof;
 mod report;
 mod stages;
+mod usage;
 
 use super::{
     LabError, Numbers, Place, Reporter, cli::Shape, console, down, error::Context, qemu::NodeFiles,

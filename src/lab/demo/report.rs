@@ -5,6 +5,7 @@ use super::{
     breakdown::{self, OwnTime},
     image::Image,
     proof::Proof,
+    usage,
 };
 use serde::Serialize;
 use std::{
@@ -23,6 +24,8 @@ pub(super) struct Report {
     pub(super) proof: BTreeMap<String, Proof>,
     /// Node → step → seconds.
     pub(super) seconds: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Node → seconds of processor time that its machine used, from the first power-on to the proof.
+    pub(super) guest_cpu: BTreeMap<String, f64>,
     /// Seconds that the service itself took, where there is one node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) service: Option<OwnTime>,
@@ -60,13 +63,13 @@ impl Report {
         self.error.is_none() && self.ko.is_empty() && !self.ok.is_empty()
     }
 
-    /// Tells what is not as it should be, and where the time of a single node went.
+    /// Tells what is not as it should be, and where the time went.
     pub(super) fn tell(&self, say: Reporter<'_>) {
-        if let (Some(own), [node]) = (&self.service, self.nodes.as_slice()) {
-            let seconds = self.seconds.get(node).cloned().unwrap_or_default();
-            for line in breakdown::text(&seconds, own) {
-                say(&line);
-            }
+        let mut lines = breakdown::steps(&self.seconds);
+        lines.extend(self.service.iter().map(OwnTime::text));
+        lines.extend(usage::text(&self.guest_cpu));
+        for line in &lines {
+            say(line);
         }
         for (node, reason) in &self.ko {
             say(&format!("{node} is not proved: {reason}"));

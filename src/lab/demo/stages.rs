@@ -8,6 +8,7 @@ use super::{
     programs::{kill_in, operate, serve},
     proof::{Expected, Proof, prove},
     report::Report,
+    usage::guest_cpu,
 };
 use futures_util::{StreamExt, stream};
 use std::{ffi::OsString, path::Path, time::Instant};
@@ -64,6 +65,7 @@ pub(super) async fn run(
     say("asking each node what it runs");
     let expected = Expected { token: &token, sample: &image.sample };
     ask_all(place, &plan, &expected, report, say).await;
+    report.guest_cpu = guest_cpu(place).await;
     let (proved, all) = (report.ok.len(), plan.guests.len());
     stage(report, "proof", start, say, &format!("{proved} of {all} nodes proved"));
     Ok(())
