@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 /// What stands in for the programs of a deployment system; `said` in the directory is what they
 /// were told.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("mountpoint", ""),
     ("mount", ""),
     ("umount", ""),
@@ -14,6 +14,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("sfdisk", "echo '/dev/x1 : type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B'"),
     ("grub-install", ""),
     ("grub-mkimage", ""),
+    ("grub-bios-setup", ""),
 ];
 
 struct Node(TempDir);
@@ -50,6 +51,9 @@ impl Node {
         let efi = self.path("efi").display().to_string();
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.path("bin").display());
         let mut shell = Command::new("sh");
+        // Not this machine's own, which would write to a disk: one that is there only if a test makes it.
+        let setup = self.path("grub-bios-setup").display().to_string();
+        let text = text.replace("/usr/lib/grub/i386-pc/grub-bios-setup", &setup);
         shell.args(["-c", &text.replace("/sys/firmware/efi", &efi)]).env("PATH", path);
         let usual = [
             ("KADEPLOY_OS_KIND", kind),
@@ -92,6 +96,26 @@ fn a_linux_system_has_its_kernel_in_the_menu() {
         "{said}"
     );
     assert!(!said.contains("grub-mkimage"), "{said}");
+}
+
+#[test]
+fn the_sector_of_the_partition_is_written_without_installing_again() {
+    let sectors = |node: &Node| {
+        node.run("linux", &[]).unwrap();
+        let said = fs::read_to_string(node.path("said")).unwrap();
+        let programs = said.lines().filter(|line| line.starts_with("grub-"));
+        programs
+            .map(|line| {
+                let mut words = line.split(' ');
+                format!("{} {}", words.next().unwrap(), words.next_back().unwrap())
+            })
+            .collect::<Vec<_>>()
+    };
+    let node = Node::new(&["vmlinuz", "initrd.img"]);
+    assert_eq!(sectors(&node), ["grub-install /dev/x", "grub-install /dev/x3"]);
+    let node = Node::new(&["vmlinuz", "initrd.img"]);
+    fs::rename(node.path("bin/grub-bios-setup"), node.path("grub-bios-setup")).unwrap();
+    assert_eq!(sectors(&node), ["grub-install /dev/x", "grub-bios-setup /dev/x3"]);
 }
 
 #[test]
