@@ -30,6 +30,18 @@ fn place() -> Place {
     Place::built_in().unwrap()
 }
 
+/// Says how a run that panics is repeated.
+struct Again(String);
+
+impl Drop for Again {
+    #[expect(clippy::print_stderr, reason = "who looks at a failure wants to repeat it")]
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("again: {}", self.0);
+        }
+    }
+}
+
 #[track_caller]
 fn held(report: &Report, again: &str) {
     assert!(report.held(), "{report}\nagain: {again}");
@@ -59,10 +71,10 @@ fn every_seed_holds_all_invariants() {
         // What is made once in a thread, or in the process, is made here.
         drop(Scenario::drawn(first).run(&place).unwrap());
         while let Some(seed) = next() {
-            let again = format!("kadence simulate --mixed --seed {seed}");
+            let again = Again(format!("kadence simulate --mixed --seed {seed}"));
             let heap = allocation_counter::measure(|| {
                 let report = Scenario::drawn(seed).run(&place).unwrap();
-                held(&report, &again);
+                held(&report, &again.0);
                 ok.fetch_add(report.ok, Relaxed);
                 ko.fetch_add(report.ko, Relaxed);
                 restarts.fetch_add(report.restarts, Relaxed);
@@ -70,7 +82,7 @@ fn every_seed_holds_all_invariants() {
             assert!(heap.bytes_max > 1 << 17, "nobody counts: {heap:?}");
             let kept = heap.bytes_current;
             most.fetch_max(kept, Relaxed);
-            assert!(kept <= KEPT, "{kept} bytes are left of a run\nagain: {again}");
+            assert!(kept <= KEPT, "{kept} bytes are left of a run\nagain: {}", again.0);
         }
     };
     thread::scope(|scope| {
@@ -133,6 +145,7 @@ fn each_fault_fails_nodes_with_a_reason_that_names_it() {
         (FaultKind::BmcCredentials, "refused user"),
         (FaultKind::BmcSessions, "no free session"),
         (FaultKind::BmcSilent, "did not answer"),
+        (FaultKind::BmcSlow, "did not answer"),
         (FaultKind::BootLost, "nothing answers at its address"),
         (FaultKind::BootStuck, "nothing answers at its address"),
         (FaultKind::BootPanic, "nothing answers at its address"),

@@ -6,9 +6,16 @@ use crate::{
     platform::sim::Faults,
     simulation::{Place, Report, Scenario},
 };
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use std::{fmt::Write, fs, path::PathBuf, process::ExitCode};
+use serde::Serialize;
+use std::{
+    fmt::Write,
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 /// Arguments of `simulate`.
 #[derive(Debug, Args)]
@@ -28,7 +35,8 @@ pub(super) struct SimulateArgs {
     /// Run so many seeds, from the first on.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seeds: u64,
-    /// What goes wrong: a rate from 0 to 1 for everything, or a file with rates and counts.
+    /// What goes wrong: a rate from 0 to 1 for everything but the disk of the server, or a file with
+    /// rates and counts.
     #[arg(long, value_name = "FILE|RATE")]
     faults: Option<String>,
     /// Draw size, faults, image and loader from the seed as well.
@@ -65,8 +73,9 @@ impl SimulateArgs {
             } else {
                 Scenario { faults: faults.clone(), ..Scenario::new(seed, self.nodes) }
             };
-            let report = scenario.run(&place)?;
-            self.tell(&report)?;
+            let again = self.again(seed);
+            let report = run(&scenario, &place).with_context(|| format!("again: {again}"))?;
+            self.tell(&report, &again)?;
             if report.held() { held += 1 } else { broken.push(seed) }
         }
         if self.seeds > 1 && !self.json {
@@ -75,15 +84,16 @@ impl SimulateArgs {
         Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn tell(&self, report: &Report) -> anyhow::Result<()> {
+    fn tell(&self, report: &Report, again: &str) -> anyhow::Result<()> {
         if self.json {
-            return Ok(write_out(&(serde_json::to_string(report)? + "\n"))?);
+            let told = Told { report, again: (!report.held()).then_some(again) };
+            return Ok(write_out(&(serde_json::to_string(&told)? + "\n"))?);
         }
         if self.seeds == 1 || !report.held() {
             write_out(&format!("{report}\n"))?;
         }
         if !report.held() {
-            write_out(&format!("  again: {}\n", self.again(report.seed)))?;
+            write_out(&format!("  again: {again}\n"))?;
         }
         Ok(())
     }
@@ -101,12 +111,34 @@ impl SimulateArgs {
             ("--config-dir", self.config_dir.as_ref().map(|dir| dir.display().to_string())),
             ("--cluster", self.cluster.clone()),
         ] {
-            if let Some(value) = value {
-                let _ = write!(command, " {option} '{value}'");
+            // A word of a command line has no NUL, which is all that cannot be quoted.
+            if let Some(Ok(value)) = value.as_deref().map(shlex::try_quote) {
+                let _ = write!(command, " {option} {value}");
             }
         }
         command
     }
+}
+
+/// What programs read of a run.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// The command that repeats a run that broke an invariant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<&'a str>,
+}
+
+/// Carries `scenario` out; a panic is an error as any other, which the command that repeats it
+/// is told with.
+fn run(scenario: &Scenario, place: &Place) -> anyhow::Result<Report> {
+    let ran = catch_unwind(AssertUnwindSafe(|| scenario.run(place)));
+    ran.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        Err(anyhow!("seed {} panicked: {text}", scenario.seed))
+    })
 }
 
 /// A rate, or the name of a file.
@@ -118,4 +150,52 @@ fn faults(text: &str) -> anyhow::Result<Faults> {
         format!("--faults {text} is neither a rate nor a file that can be read")
     })?;
     Faults::parse(&file).with_context(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        simulate: SimulateArgs,
+    }
+
+    fn parse(command: &str) -> SimulateArgs {
+        let words = shlex::split(command).unwrap();
+        Cli::try_parse_from(words.into_iter().skip(1)).unwrap().simulate
+    }
+
+    #[test]
+    fn a_broken_run_tells_the_command_that_repeats_it() {
+        for (words, again) in [
+            ("kadence simulate --seeds 9", "kadence simulate --seed 7 --nodes 10"),
+            ("kadence simulate --mixed --seeds 9", "kadence simulate --seed 7 --mixed"),
+            (
+                "kadence simulate --nodes 3 --faults 'a b.yaml' --config-dir /etc/k --cluster c",
+                "kadence simulate --seed 7 --nodes 3 --faults 'a b.yaml' --config-dir /etc/k --cluster c",
+            ),
+        ] {
+            let args = parse(words);
+            assert_eq!(args.again(7), again);
+            assert_eq!(parse(again).again(7), again);
+        }
+    }
+
+    #[test]
+    fn programs_read_the_command_where_an_invariant_is_broken() {
+        let place = Place::built_in().unwrap();
+        let mut report = run(&Scenario::new(3, 1), &place).unwrap();
+        let told = |report: &Report| {
+            let again = (!report.held()).then_some("kadence simulate --seed 3 --nodes 1");
+            serde_json::to_value(Told { report, again }).unwrap()
+        };
+        assert_eq!(told(&report).get("again"), None);
+        report.broken.push("a node was lost".to_owned());
+        let told = told(&report);
+        assert_eq!(told["again"], "kadence simulate --seed 3 --nodes 1");
+        assert_eq!((&told["seed"], &told["broken"][0]), (&3.into(), &"a node was lost".into()));
+    }
 }

@@ -39,18 +39,16 @@ pub(super) fn broken(facts: &Facts) -> Vec<String> {
         broken.push("the run did not end: a node waits for ever".to_owned());
         return broken;
     };
-    let ends = facts.nodes.iter().zip(&retold.settled).zip(&end.nodes);
+    let ends = facts.nodes.iter().zip(&retold.tally.settled).zip(&end.nodes);
     broken.extend(ends.filter_map(|((node, settled), (_, reason))| {
         of_node(&facts.world, &node.name, settled, reason.as_deref())
     }));
     broken.extend(of_journal(retold, end, facts.nodes.len()));
     broken.extend(of_deadlines(retold, end));
     let past = &facts.past;
-    // The first attempt that a later service sees need not be the first.
-    if let [told] = &past.told[..] {
-        broken.extend(told.starts.broken(&end.automaton));
-    }
-    broken.extend(past.told.iter().flat_map(|told| told.late.iter().cloned()));
+    broken.extend(retold.tally.starts.broken(&end.automaton));
+    broken
+        .extend(past.told.iter().flat_map(|told| told.late.iter().chain(&told.mistakes).cloned()));
     broken.extend(past.left.iter().cloned());
     let nameless = past.refusals.iter().filter(|why| !why.contains("state"));
     broken.extend(nameless.map(|why| format!("the disk failed, and all that was said is: {why}")));
@@ -122,7 +120,7 @@ mod tests {
     use super::*;
     use crate::{
         operations::tell,
-        platform::{Level, PowerAction},
+        platform::{Command, Errand, Input, Level, PowerAction},
         simulation::{Place, Scenario, Stage, state::State},
     };
     use automata::{Entry, Record, Report};
@@ -167,7 +165,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_broken_invariant_is_found() {
         let settled = |again: Vec<Status>| {
-            move |facts: &mut Facts| facts.retold.as_mut().unwrap().settled[1] = again
+            move |facts: &mut Facts| facts.retold.as_mut().unwrap().tally.settled[1] = again
         };
         let text = found(settled(vec![Status::Ok, Status::Ok])).await;
         assert!(text.contains("node-2.sim was settled 2 times"), "{text}");
@@ -186,6 +184,9 @@ mod tests {
         let text =
             found(|facts| facts.past.told[0].late.push("Retry of n after it was settled".into()));
         assert_eq!(text.await, "Retry of n after it was settled");
+        let panicked = "node-2.sim: the kexec step panicked: index out of bounds";
+        let text = found(|facts| facts.past.told[0].mistakes.push(panicked.into())).await;
+        assert_eq!(text, panicked);
         let text = found(|facts| facts.past.left.push("live tasks after the run: 1".into())).await;
         assert_eq!(text, "live tasks after the run: 1");
         let text = found(|facts| facts.end = None).await;
@@ -211,6 +212,26 @@ mod tests {
         assert!(text.contains("has no deadline"), "{text}");
         let text = found_in(|records| drop(records.remove(0))).await;
         assert!(text.contains("does not replay"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_system_that_reboots_itself_while_its_bmc_is_ordered_is_found() {
+        let (scenario, place) = (Scenario::new(1, 3), Place::built_in().unwrap());
+        let stage = Stage::new(&scenario, &place);
+        let ports = stage.plug().unwrap();
+        stage.world.put_into_deployment("node-1.sim");
+        let node = &stage.site.inventory.all()[0];
+        let reboot = Command {
+            errand: Errand::Reboot.into(),
+            input: Input::Empty,
+            deadline: Duration::from_secs(60),
+            output_limit: 1024,
+        };
+        let order = ports.power.act(node, PowerAction::Reboot, Level::Hard, Duration::MAX);
+        let (errand, order) = tokio::join!(ports.shell.run(node, &reboot), order);
+        assert!(errand.is_ok() && order.is_ok(), "{errand:?} {order:?}");
+        let violations = stage.world.audit(|audit| audit.violations().join("\n"));
+        assert!(violations.contains("while another order was under way"), "{violations}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,12 @@
 //! The journal of a run and what was seen of it.
 
-use super::starts::Starts;
-use crate::{nodes::Node, operations::pages, platform::sim::World, store::Store, types::Problem};
+use crate::{
+    nodes::Node,
+    operations::pages,
+    platform::sim::World,
+    store::Store,
+    types::{Problem, is_mistake},
+};
 use automata::{Event, NodeId, NodeSet, Observer, Raise, Status};
 use sha2::{Digest, Sha256};
 use std::{
@@ -55,11 +60,12 @@ pub(super) struct Seen {
 /// What was told, as far as it is checked.
 #[derive(Default)]
 pub(super) struct Told {
-    pub(super) starts: Starts,
     /// Nodes of which nothing more is to be heard.
     over: BTreeSet<NodeId>,
     /// What was heard of them.
     pub(super) late: Vec<String>,
+    /// Failures of steps that are ours, be the nodes deployed afterwards or not.
+    pub(super) mistakes: Vec<String>,
 }
 
 impl Seen {
@@ -82,9 +88,14 @@ impl Seen {
             let late = format!("{what} of {} after it was settled", self.nodes[id.index()].name);
             told.late.push(late);
         }
-        if let Event::StepStarted { path, nodes, attempt, .. } = event {
-            told.starts.begin(path, nodes, *attempt);
-        }
+        let (Event::StepFinished { ko: failed, .. }
+        | Event::Raised { nodes: Raise::Ko(failed), .. }) = event
+        else {
+            return;
+        };
+        let ours = failed.iter().filter(|(_, reason)| is_mistake(reason));
+        let ours = ours.map(|(id, reason)| format!("{}: {reason}", self.nodes[id.index()].name));
+        told.mistakes.extend(ours);
     }
 }
 
@@ -120,5 +131,26 @@ fn nodes_of(event: &Event) -> Box<dyn Iterator<Item = NodeId> + '_> {
         Event::Split { ok, ko, .. } => Box::new(ok.1.iter().chain(ko.1.iter())),
         // It is about all, whatever became of them.
         Event::Killed { .. } => Box::new(std::iter::empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::{Place, Scenario, Stage};
+    use automata::{Failures, Path, SetId};
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_panicked_is_seen_whatever_becomes_of_its_nodes() {
+        let (scenario, place) = (Scenario::new(1, 3), Place::built_in().unwrap());
+        let stage = Stage::new(&scenario, &place);
+        let seen = Seen::new(&stage.world, stage.site.inventory.all());
+        for why in ["the kexec step panicked: no", "Timeout in the kexec step"] {
+            let (path, ok, elapsed) = (Path::default(), NodeSet::default(), Duration::ZERO);
+            let ko = Failures::from([(NodeId(1), why.into())]);
+            seen.event(&Event::StepFinished { path, set: SetId(0), ok, ko, elapsed });
+        }
+        assert_eq!(seen.told().mistakes, ["node-2.sim: the kexec step panicked: no"]);
     }
 }

@@ -67,7 +67,7 @@ pub struct Books {
 
 impl Report {
     pub(super) fn new(scenario: &Scenario, facts: &Facts, broken: Vec<String>) -> Self {
-        let settled = facts.retold.as_ref().map_or(&[][..], |retold| &retold.settled);
+        let settled = facts.retold.as_ref().map_or(&[][..], |retold| &retold.tally.settled);
         let with = |wanted| settled.iter().filter(|all| **all == [wanted]).count();
         let written = &facts.written;
         Self {

@@ -1,6 +1,6 @@
 //! A journal told again, as to a service that starts.
 
-use super::record::settles;
+use super::{record::settles, starts::Starts};
 use crate::{
     operations::{tell, time_since},
     store::Store,
@@ -20,8 +20,16 @@ pub(super) struct Retold {
     start: Option<Duration>,
     /// The runs without a deadline, each in a line.
     pub(super) endless: Vec<String>,
+    pub(super) tally: Tally,
+}
+
+/// What is counted.
+#[derive(Default)]
+pub(super) struct Tally {
     /// By node: how often, and how, it was settled.
     pub(super) settled: Vec<Vec<Status>>,
+    /// Of steps, whichever service started them.
+    pub(super) starts: Starts,
 }
 
 impl Retold {
@@ -32,7 +40,7 @@ impl Retold {
             error: None,
             start: None,
             endless: Vec::new(),
-            settled: vec![Vec::new(); nodes],
+            tally: Tally { settled: vec![Vec::new(); nodes], ..Tally::default() },
         }
     }
 
@@ -59,9 +67,18 @@ impl Retold {
         if self.error.is_none() {
             let start = *self.start.get_or_insert(stamp);
             let at = time_since(start, u64::try_from(stamp.as_millis()).unwrap_or(u64::MAX));
-            let tally = Tally(Mutex::new(&mut self.settled));
-            self.error = self.walks.take(record, at, &tally).err();
+            let again = self.starts_again(record);
+            let counts = Counts { tally: Mutex::new(&mut self.tally), again };
+            self.error = self.walks.take(record, at, &counts).err();
         }
+    }
+
+    /// Whether a service takes up with it what one before had started: that is no new attempt.
+    fn starts_again(&self, record: &Record) -> bool {
+        let Entry::Reported { report: Report::Started { run, .. }, .. } = &record.entry else {
+            return false;
+        };
+        self.walks.walk(&record.manager).is_some_and(|walk| walk.state().has_started(*run))
     }
 
     /// The walks as the journal left them.
@@ -73,15 +90,23 @@ impl Retold {
     }
 }
 
-/// Counts how often nodes are settled, by node.
-struct Tally<'a>(Mutex<&'a mut Vec<Vec<Status>>>);
+/// Counts what one record tells.
+struct Counts<'a> {
+    tally: Mutex<&'a mut Tally>,
+    again: bool,
+}
 
-impl Observer for Tally<'_> {
+impl Observer for Counts<'_> {
     fn event(&self, event: &Event) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::StepStarted { path, nodes, attempt, .. } = event
+            && !self.again
+        {
+            tally.starts.begin(path, nodes, *attempt);
+        }
         let Some((nodes, status)) = settles(event) else { return };
-        let mut settled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for id in nodes {
-            settled[id.index()].push(status);
+            tally.settled[id.index()].push(status);
         }
     }
 }

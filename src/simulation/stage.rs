@@ -12,7 +12,7 @@ use crate::{
     nodes::Inventory,
     operations::{End, Site, Solo},
     platform::{
-        Ports,
+        Ports, ServerOutput, ServerShell,
         rendered::{Profiles, Shelf},
         sim::{Image, Kind, World},
     },
@@ -22,7 +22,7 @@ use crate::{
 };
 use anyhow::{anyhow, bail};
 use netboot::ProfileTable;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
@@ -78,7 +78,8 @@ impl<'a> Stage<'a> {
         let shelf = Shelf::Table(Arc::clone(&table));
         let profiles = Arc::new(Profiles::new(&self.site.config, shelf));
         profiles.reset(self.site.inventory.all())?;
-        Ok(self.world.plug(&profiles, &table, &Arc::default()))
+        let ports = self.world.plug(&profiles, &table, &Arc::default());
+        Ok(Ports { server: Arc::new(Still), ..ports })
     }
 
     /// Deploys all machines with a new service, and after each failure of its disk with the
@@ -90,6 +91,8 @@ impl<'a> Stage<'a> {
     /// The same on a disk that is there.
     pub(super) async fn deploy_on(&self, state: &mut State) -> anyhow::Result<Facts> {
         let nodes = self.site.inventory.all().to_vec();
+        // Of a site's own files as well: nothing is looked for on the disk of this machine.
+        self.world.describe("/", Image::unknown("a file of the site".to_owned(), 1));
         let mut past = Past::default();
         let lives = Box::pin(self.lives(state, &mut past));
         let end = timeout(LIMIT, lives).await.ok().transpose()?;
@@ -159,6 +162,16 @@ impl<'a> Stage<'a> {
         past.left.extend(held.left(&store).await);
         past.told.push(std::mem::take(&mut *seen.told()));
         Ok(ended)
+    }
+}
+
+/// Where commands of the site would run: all go well, and nothing is done.
+struct Still;
+
+#[async_trait::async_trait]
+impl ServerShell for Still {
+    async fn run(&self, _: &str, _: Duration) -> io::Result<Option<ServerOutput>> {
+        Ok(Some(ServerOutput::default()))
     }
 }
 

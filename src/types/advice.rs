@@ -40,6 +40,11 @@ pub fn advice(reason: &str) -> Option<Advice> {
     KNOWN.iter().find(known).map(|(_, class, text)| Advice { class: *class, text })
 }
 
+/// Whether a failure says by its words that it is a mistake of ours.
+pub fn is_mistake(reason: &str) -> bool {
+    advice(reason).is_some_and(|known| known.text == MISTAKE)
+}
+
 use Class::{Infrastructure, Node, Request};
 
 const MISTAKE: &str = "this is a mistake in Kadence: report it with its log";
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(class("the BMC at b did not answer within 45s: check"), Some(Node));
         assert_eq!(class("`tar` ended with status 2: No space left on device"), Some(Request));
         assert_eq!(class("something nobody has thought of"), None);
+        assert!(is_mistake("the kexec step panicked: no") && !is_mistake(bmc));
         assert!(KNOWN.iter().all(|(words, _, text)| !words.is_empty() && text.len() > 10));
     }
 }

@@ -15,7 +15,7 @@ mod reloaded;
 mod request;
 mod status;
 
-pub use advice::{Advice, Class, advice};
+pub use advice::{Advice, Class, advice, is_mistake};
 pub use console::ConsoleLog;
 pub use event::{Event, EventBody};
 pub use explanation::{Explanation, OperationOfNode, Seen, SeenRequest};

@@ -1,6 +1,7 @@
 //! `kadence simulate`.
 
 use super::site::{Ran, kadence};
+use crate::common::Site;
 
 fn simulate(words: &[&str]) -> Ran {
     let mut command = kadence();
@@ -52,4 +53,29 @@ fn a_mistake_is_named() {
     let ran = simulate(&["--faults", "1.5"]).ended(1);
     assert!(ran.err.contains("a chance is from 0 to 1"), "{}", ran.err);
     simulate(&["--mixed", "--nodes", "3"]).ended(1);
+}
+
+#[test]
+fn the_commands_of_a_site_are_not_run() {
+    let site = Site::new();
+    site.edit(
+        "cluster.conf",
+        "    SetDeploymentEnv: [{type: Dummy, timeout: 300}]\n",
+        "    SetDeploymentEnv: [{type: Untrusted, timeout: 600}]\n",
+    );
+    site.edit("cluster.conf", "BroadcastEnv: [{type: Dummy", "BroadcastEnv: [{type: Chain");
+    site.edit("cluster.conf", "BootNewEnv: [{type: Dummy", "BootNewEnv: [{type: Kexec");
+    site.edit("cluster.conf", "timeouts:", "kexec: {server_precmd: 'touch DIR/ran'}\ntimeouts:");
+    site.edit("cluster.conf", "{reboot: 60, kexec: 60}", "{reboot: 300, kexec: 60}");
+    site.write("extra.tgz", "an archive");
+    site.edit(
+        "cluster.conf",
+        "timeouts:",
+        "preinstall: {files: [{file: DIR/extra.tgz, format: tgz, script: none}]}\ntimeouts:",
+    );
+    let dir = site.dir().to_str().unwrap();
+    let ran = simulate(&["--config-dir", dir, "--nodes", "2"]).ended(0);
+    assert!(ran.out.contains("2 nodes, 2 ok, 0 ko"), "{ran:#?}");
+    assert!(ran.out.contains("BootNewEnvKexec"), "{ran:#?}");
+    assert!(!site.path("ran").exists(), "{ran:#?}");
 }

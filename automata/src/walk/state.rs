@@ -110,6 +110,11 @@ impl State {
         self.runs.get(&run).map(|run| (&run.nodes, run.set, run.step, run.attempt))
     }
 
+    /// Whether an open run was reported to start.
+    pub fn has_started(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|run| run.phase == Phase::Started)
+    }
+
     /// The nodes that an open run still holds.
     pub(crate) fn held(&self, run: RunId) -> NodeSet {
         self.runs.get(&run).map(|run| run.held()).unwrap_or_default()

@@ -106,6 +106,11 @@ impl Audit {
     /// An order to the BMC of `node` begins, or a soft one to its system.
     pub(super) fn order(&mut self, node: &Node, what: &str, now: Moment) {
         self.doing(&node.name, what).power += 1;
+        self.order_by_errand(node, what, now);
+    }
+
+    /// An order begins that is an errand, and counted as such: one after which the node boots.
+    pub(super) fn order_by_errand(&mut self, node: &Node, what: &str, now: Moment) {
         self.orders += 1;
         if self.orders > self.bounds.orders {
             let text = format!("{what} of {} while {} were under way", node.name, self.orders - 1);

@@ -23,7 +23,7 @@ pub struct Image {
 
 impl Image {
     /// A file of which little is known; archives of systems shrink to a third or so.
-    pub(super) fn unknown(digest: String, mib: u64) -> Self {
+    pub(crate) fn unknown(digest: String, mib: u64) -> Self {
         Self { digest, mib, unpacked_mib: mib * 3, files: None, disk: None }
     }
 

@@ -215,10 +215,10 @@ pub(super) fn stranger(node: &Node) -> String {
 }
 
 /// An order under way, until somebody has its answer or gives it up.
-struct Order<'a> {
-    world: &'a World,
-    node: Arc<Node>,
-    accepted: Option<Moment>,
+pub(super) struct Order<'a> {
+    pub(super) world: &'a World,
+    pub(super) node: Arc<Node>,
+    pub(super) accepted: Option<Moment>,
 }
 
 impl Drop for Order<'_> {

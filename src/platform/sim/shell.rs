@@ -4,7 +4,7 @@ use super::{
     World,
     faults::FaultKind,
     machine::{Answer, Moment, Work},
-    power::stranger,
+    power::{Order, stranger},
     world::Touch,
 };
 use crate::{
@@ -76,6 +76,7 @@ impl SimShell {
             _ => None,
         };
         let work = |boot| Work::Errand { boot, errand: Arc::clone(&command.errand), image: input };
+        let mut order = self.order(node, &command.errand);
         let begun = self.world.touch(&node.name, |touch| begin(touch, node, &command.errand, work));
         match begun.unwrap_or_else(|| Begun::Fails {
             at: self.world.now(),
@@ -98,9 +99,27 @@ impl SimShell {
             Begun::Runs { id, until } => {
                 let waiting = Waiting { world: &self.world, node: &node.name, id };
                 self.world.sleep_until(until).await;
+                if let Some(order) = &mut order {
+                    order.accepted = Some(until);
+                }
                 waiting.output(node)
             }
         }
+    }
+
+    /// The books have an errand after which the node boots as the order that it is.
+    fn order(&self, node: &Node, errand: &Errand) -> Option<Order<'_>> {
+        let what = match errand.bare() {
+            Errand::Reboot => "a reboot by its system",
+            Errand::Kexec { .. } => "a kexec",
+            _ => return None,
+        };
+        let node = self.world.touch(&node.name, |touch| {
+            let node = Arc::clone(&touch.machine.node);
+            touch.audit.order_by_errand(&node, what, touch.now);
+            node
+        })?;
+        Some(Order { world: &self.world, node, accepted: None })
     }
 }
 

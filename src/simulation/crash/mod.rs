@@ -34,6 +34,7 @@ use ports::Sick;
 use rig::tell;
 use std::{
     collections::BTreeMap,
+    io::Write,
     sync::{Mutex, PoisonError},
     thread::{self, available_parallelism},
     time::Duration,
@@ -106,7 +107,9 @@ impl Tried {
         });
         let (commits, commands) = clean.points;
         let name = case.name;
-        println!("{name}: {count} points ({commits} commits, {commands} commands)");
+        // Not by println, which tests that pass say nothing by.
+        let line = format!("{name}: {count} points ({commits} commits, {commands} commands)\n");
+        std::io::stdout().write_all(line.as_bytes()).unwrap();
         let found = found.into_inner().unwrap();
         for (what, told) in &found {
             let cuts: Vec<_> = told.iter().map(|(cuts, _)| cuts).collect();

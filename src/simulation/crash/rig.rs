@@ -18,7 +18,11 @@ use crate::{
     types::{EventBody, Poll, Problem},
 };
 use cache::Digest;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
@@ -47,8 +51,17 @@ pub(super) fn viewer() -> Viewer {
     Viewer { user: ANNA.into(), from: "::1".into(), almighty: false }
 }
 
-/// Files that are nothing but names.
-struct Names;
+/// Files that are nothing but names, by the operations that hold them.
+#[derive(Default)]
+pub(super) struct Names(Mutex<BTreeSet<String>>);
+
+impl Names {
+    /// What holds files after the end, each in a line.
+    pub(super) fn left(&self) -> Vec<String> {
+        let held = self.0.lock().unwrap();
+        held.iter().map(|wid| format!("{wid} holds files after its end")).collect()
+    }
+}
 
 #[async_trait::async_trait]
 impl Depot for Names {
@@ -58,6 +71,7 @@ impl Depot for Names {
 
     async fn grab(&self, _: &Grabber, what: &What) -> Result<Grabbed, Problem> {
         let FileRef::Server(path) = &what.file else { panic!("{:?}", what.file) };
+        self.0.lock().unwrap().insert(what.version.clone());
         Ok(Grabbed::lasting(path.into(), Digest::of(what.file.to_string().as_bytes())))
     }
 
@@ -72,7 +86,9 @@ impl Depot for Names {
         Ok(grabbed)
     }
 
-    fn release(&self, _: &str) {}
+    fn release(&self, wid: &str) {
+        self.0.lock().unwrap().remove(wid);
+    }
 
     fn tidy(&self) -> Result<(), Problem> {
         Ok(())
@@ -119,6 +135,7 @@ pub(super) struct Life {
     knife: Arc<Knife>,
     pub(super) store: Arc<CutStore>,
     pub(super) operations: Operations,
+    pub(super) files: Arc<Names>,
     stream: Stream,
 }
 
@@ -182,13 +199,14 @@ impl<'a> Teller<'a> {
             check: Semaphore::new(100),
             turns: Turns::new(self.stage.site.config.server.windows.reboot.quiet_time),
         };
+        let files = Arc::new(Names::default());
         let means = Means {
             premises: Premises::new(
                 Arc::clone(&self.stage.site),
                 ports::cut(ports, (&knife, &store), &self.tape, number),
             ),
             store: Arc::clone(&store) as _,
-            depot: Arc::new(Names),
+            depot: Arc::clone(&files) as _,
             damage: None,
             windows: Arc::new(windows),
             stream: stream.clone(),
@@ -198,7 +216,7 @@ impl<'a> Teller<'a> {
             () = knife.fell() => return None,
             opened = Operations::open(means) => opened.unwrap(),
         };
-        Some(Life { knife, store, operations, stream })
+        Some(Life { knife, store, operations, files, stream })
     }
 
     /// The service does its work; the client asks for the operation where it is not known.

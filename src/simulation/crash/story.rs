@@ -80,8 +80,8 @@ impl Teller<'_> {
         if deeds.len() > before {
             self.wrong.push(format!("done after the end: {:?}", &deeds[before..]));
         }
-        let violations = self.stage.world.audit(|audit| audit.violations().to_vec());
-        self.wrong.extend(violations);
+        self.wrong.extend(life.files.left());
+        self.wrong.extend(self.stage.world.audit(|audit| audit.violations().to_vec()));
         let world = &self.stage.world;
         let end = |name: &str| {
             let ended = self.ended.get(name).copied().unwrap_or_default();

@@ -16,10 +16,39 @@ use crate::{
 };
 use automata::{Context, NodeId, NodeSet, Outcome, Reason, Task};
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, atomic::AtomicUsize, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::sync::Semaphore;
+
+/// The sources of the steps and of the plans they stand in, without tests.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.file_name().and_then(|name| name.to_str()) {
+            Some("tests" | "tests.rs") => {}
+            _ if path.is_dir() => sources(&path, found),
+            _ => found.push(path),
+        }
+    }
+}
+
+#[test]
+fn no_step_and_no_plan_asks_whether_machines_are_simulated() {
+    let mut files = Vec::new();
+    for folder in ["src/steps", "src/workflows"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    }
+    assert!(files.len() > 25, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in ["sim::", "real::", "Platform::", ".platform"] {
+            assert!(!code.contains(word), "{word} in {}", file.display());
+        }
+    }
+}
 
 /// Keeps notes, in memory, but for as many as it is told to lose.
 #[derive(Default)]
