@@ -5,8 +5,11 @@ use kadence::{
     cli::{Kadence, Logging},
     kadeploy::Called,
 };
-use std::{io::stderr, process::ExitCode};
+use std::{io::stderr, process::ExitCode, time::Duration};
 use tracing_subscriber::EnvFilter;
+
+/// How long threads that are still at something may take to end with the program.
+const LEFT: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -17,8 +20,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn kadence() -> ExitCode {
+fn kadence() -> ExitCode {
     let command_line = match Kadence::try_parse() {
         Ok(command_line) => command_line,
         Err(error) => {
@@ -28,7 +30,17 @@ async fn kadence() -> ExitCode {
         }
     };
     log(command_line.logging());
-    Box::pin(command_line.run()).await
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot make a runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(Box::pin(command_line.run()));
+    // A thread that waits for a name server or a file system would hold the end for as long.
+    runtime.shutdown_timeout(LEFT);
+    code
 }
 
 /// The log goes to standard error: standard output is for data.

@@ -43,6 +43,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Semaphore,
     task::JoinSet,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use workshop::{Made, Workshop};
@@ -56,6 +57,10 @@ const MOST_FILES: u64 = 65_536;
 
 /// Between two looks for operations that are old enough to be forgotten.
 const CLEANING: Duration = Duration::from_secs(60);
+
+/// How long the end of what stands beside the interface may take: operations and clients had their
+/// time before, and the whole service has stopped within ten seconds.
+const BESIDE: Duration = Duration::from_millis(500);
 
 /// What becomes of the operations that run when the service is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +106,7 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let recorder = recorder(&site.config, &operations);
     let (table, hub) = (Arc::clone(&workshop.table), Arc::clone(&workshop.hub));
     let mut boot = BootServers::start(&site, &profiles, table, hub, &stop)?;
+    let told = told_to_stop()?;
     operations.go_on();
     if let Err(error) = operations.enforce().await {
         tracing::warn!(%error, "the rights for what goes on could not be looked at");
@@ -121,12 +127,17 @@ pub async fn run(dir: &Path, at_stop: AtStop) -> anyhow::Result<Served> {
     let api = Arc::new(Api { operations: operations.clone(), reload, access, consoles, recorder });
     let kept = Arc::clone(&api);
     let serving = api::serve(listener, tls, api, stop.clone());
-    let ended = serve(serving, &operations, &mut boot, at_stop, &stop).await;
+    let ended = serve(serving, &operations, &mut boot, at_stop, (&stop, told)).await;
     operations.keep_places().await;
     stop.cancel();
-    kept.consoles.stop().await;
-    boot.stopped().await;
-    while reloading.join_next().await.is_some() {}
+    let beside = async {
+        kept.consoles.stop().await;
+        boot.stopped().await;
+        while reloading.join_next().await.is_some() {}
+    };
+    if timeout(BESIDE, beside).await.is_err() {
+        tracing::warn!("not everything beside the interface could be ended in time");
+    }
     ended.map(|()| served)
 }
 
@@ -136,16 +147,16 @@ async fn serve<E: Into<anyhow::Error>>(
     operations: &Operations,
     boot: &mut BootServers,
     at_stop: AtStop,
-    stop: &CancellationToken,
+    (stop, told): (&CancellationToken, impl Future<Output = &'static str>),
 ) -> anyhow::Result<()> {
-    let (cleaning, signal) = (clean(operations), wait_for_signal());
+    let cleaning = clean(operations);
     tokio::pin!(serving, cleaning);
     tokio::select! {
         ended = &mut serving => ended.map_err(Into::into),
         never = &mut cleaning => match never {},
         ended = boot.failed() => Err(ended),
-        signal = signal => {
-            tracing::info!(signal = signal?, "stopping");
+        signal = told => {
+            tracing::info!(signal, "stopping");
             tell_manager(&sd_notify::NotifyState::Stopping);
             // Running operations first: their clients may still ask how they stand, and whoever
             // comes with something new is told to come back.
@@ -296,11 +307,14 @@ fn means(site: &Arc<site::Full>, ports: Ports, state: state::State) -> anyhow::R
     })
 }
 
-async fn wait_for_signal() -> std::io::Result<&'static str> {
+/// Ends when the service is told to stop, from now on; by what.
+fn told_to_stop() -> std::io::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
     })
 }

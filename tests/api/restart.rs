@@ -246,6 +246,30 @@ async fn stops(signal: Signal, name: &str) {
     assert_eq!(poll["nodes"]["ok"], json!(["node-1.lab.test"]));
 }
 
+/// A reload of the configuration waits for a file that somebody holds and does not write.
+#[tokio::test]
+async fn a_stop_waits_for_nothing_that_hangs() {
+    let service = Service::new();
+    let (pipe, opened) = (service.path("command.conf"), service.path("opened"));
+    std::fs::remove_file(&pipe).unwrap();
+    let script = format!(
+        "mkfifo {0} && exec 3>{0} && touch {1} && exec sleep 20",
+        pipe.display(),
+        opened.display()
+    );
+    let mut holder = std::process::Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    while !opened.exists() {
+        service.signal(Signal::HUP);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let begun = Instant::now();
+    service.stop();
+    let took = begun.elapsed();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
 /// A deployment on node-1 to node-3 that waits at its last macro-step, ended there.
 async fn waiting(password: &str) -> (Site, String) {
     let service = Service::new();
