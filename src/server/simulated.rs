@@ -41,6 +41,8 @@ impl Simulated {
         hub: &Arc<PresenceHub>,
         real: impl FnOnce() -> anyhow::Result<Ports>,
     ) -> anyhow::Result<Ports> {
+        // Of a configuration that was refused.
+        self.waiting.clear();
         let wanted = || site.config.clusters.iter().filter(|one| one.platform == Platform::Sim);
         let mut simulated = BTreeMap::new();
         for cluster in wanted() {
@@ -71,10 +73,14 @@ impl Simulated {
     ) -> anyhow::Result<Ports> {
         let nodes = nodes(site, &cluster.name);
         let kind = Kind::of(&site.config, cluster, &site.deploy_key);
-        let directory = site.config.server.state_dir.join("simulated");
-        let world = World::kept(kind, &nodes, &directory).with_context(|| {
-            format!("cannot keep simulated machines in {}", directory.display())
-        })?;
+        let world = if cluster.sim.kept {
+            let directory = site.config.server.state_dir.join("simulated");
+            World::kept(kind, &nodes, &directory).with_context(|| {
+                format!("cannot keep simulated machines in {}", directory.display())
+            })?
+        } else {
+            World::new(kind, &nodes)
+        };
         // A table of their own: their profiles are never written where real machines look.
         let table = Arc::new(ProfileTable::default());
         let profiles = Arc::new(Profiles::new(&site.config, Shelf::Table(Arc::clone(&table))));

@@ -142,7 +142,9 @@ impl Site {
         self.write("sim.conf", &format!("{head}{steps}"));
         let nodes =
             format!("{{name: 'node-[1-{count}].lab.test', address: '127.0.1.[1-{count}]'}}");
-        let sim = format!("platform: sim, sim: {{seed: 3, speed: {speed}}}, nodes: [{nodes}]");
+        let sim = format!(
+            "platform: sim, sim: {{seed: 3, speed: {speed}, kept: true}}, nodes: [{nodes}]"
+        );
         self.edit("clusters.conf", ALPHA, &format!("{{name: alpha, conf_file: sim.conf, {sim}}}"));
     }
 

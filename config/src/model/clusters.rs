@@ -61,6 +61,9 @@ section! {
         /// The systems on their disks let the service in, as a production system does, and leave
         /// room for another one on partition 5.
         open: bool => default("false"),
+        /// The machines outlive the service: how each is lies in a file of the state directory, which
+        /// is written whenever the service looks at it or changes it. Otherwise they begin anew with the service.
+        kept: bool => default("false"),
     }
 }
 
