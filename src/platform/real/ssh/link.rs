@@ -54,14 +54,12 @@ impl From<ssh2::Error> for LoginError {
     }
 }
 
-/// Connects to `address` and waits for the first byte. The server speaks without
-/// being asked (RFC 4253 section 4.2), so a listener that says nothing is waited for
-/// here, where no thread is held. The caller sets the deadline. `alive` is for how long it may be
+/// Connects to `address`. The caller sets the deadline. `alive` is for how long the other side may be
 /// silent, and how many probes it may leave unanswered then.
 pub(super) async fn dial(
     address: SocketAddr,
     alive: Option<(Duration, u32)>,
-) -> io::Result<TcpStream> {
+) -> io::Result<tokio::net::TcpStream> {
     let usual = (KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES);
     let (idle, interval, probes) = alive.map_or(usual, |(every, count)| (every, every, count));
     let stream = tokio::net::TcpStream::connect(address).await?;
@@ -71,6 +69,12 @@ pub(super) async fn dial(
     sockopt::set_tcp_keepintvl(&stream, interval)?;
     sockopt::set_tcp_keepcnt(&stream, probes.clamp(1, 127))?;
     sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED)?;
+    Ok(stream)
+}
+
+/// Waits for the first byte of the server. It speaks without being asked (RFC 4253 section 4.2), so a
+/// listener that says nothing is waited for here, where no thread is held.
+pub(super) async fn greeted(stream: tokio::net::TcpStream) -> io::Result<TcpStream> {
     stream.readable().await?;
     let stream = stream.into_std()?;
     stream.set_nonblocking(false)?;

@@ -3,7 +3,7 @@
 //! One connection per node is kept and used by one command at a time. libssh2
 //! blocks, so its calls run on threads of the runtime's blocking pool, never more
 //! than [`SshOptions::threads`] at once. What can wait without a thread does:
-//! connecting, and the first byte of the server ([`link::dial`]); so a dead host
+//! connecting, and the first byte of the server ([`link::dial`], [`link::greeted`]); so a dead host
 //! costs its own deadline and nobody else's thread. A call that is given up
 //! (deadline, dropped future) shuts its socket down; the blocked thread then
 //! returns at once and is free for others.
@@ -48,8 +48,11 @@ pub const SSH_THREADS: usize = 256;
 /// Connections that are being made at once: a log-in costs both sides milliseconds of work, and a
 /// server keeps few connections waiting until it takes them in (128 by default).
 const LOGINS: usize = 96;
-/// How long a server that is silent keeps its place among them: one that is dead holds nobody.
+/// How long a machine that does not answer keeps its place among them: one that is dead holds nobody.
 const SILENT: Duration = Duration::from_secs(1);
+/// How long one that answers keeps it until its server greets: one server for many may need some
+/// seconds, and would be overrun if others came in their places.
+const MUTE: Duration = Duration::from_secs(3);
 
 /// How nodes are logged in to.
 #[derive(Clone, Debug)]
@@ -186,20 +189,27 @@ impl Ssh {
         result.map_err(|error| error.at(node, address))
     }
 
-    /// Connects when there is a place, which is held by who keeps what is returned.
+    /// Connects when there is a place, within the time that the connector allows. The place is held by who
+    /// keeps what is returned.
     async fn dial_in_line(
         &self,
         address: SocketAddr,
         login: &SshLogin,
     ) -> Result<(TcpStream, Option<SemaphorePermit<'_>>), String> {
         let place = self.logins.acquire().await.map_err(|error| error.to_string())?;
-        let dialled = dial(address, login);
-        tokio::pin!(dialled);
-        if let Ok(dialled) = timeout(SILENT, &mut dialled).await {
-            return Ok((dialled?, Some(place)));
-        }
-        drop(place);
-        Ok((dialled.await?, None))
+        let mut place = Some(place);
+        let dialled = async {
+            let stream = within(SILENT, link::dial(address, login.alive), &mut place).await?;
+            within(MUTE, link::greeted(stream), &mut place).await
+        };
+        let limit = login.connect_timeout.filter(|limit| !limit.is_zero());
+        let dialled = match limit {
+            None => dialled.await,
+            Some(limit) => timeout(limit, dialled)
+                .await
+                .map_err(|_| format!("no connection within {} (ConnectTimeout)", rounded(limit)))?,
+        };
+        Ok((dialled.map_err(|error| error.to_string())?, place))
     }
 
     /// Runs `command` over `link`; gives the link back where it can be used again.
@@ -252,16 +262,14 @@ impl Shell for Ssh {
     }
 }
 
-/// Connects within the time that the connector allows.
-async fn dial(address: SocketAddr, login: &SshLogin) -> Result<TcpStream, String> {
-    let dialled = link::dial(address, login.alive);
-    let dialled = match login.connect_timeout.filter(|limit| !limit.is_zero()) {
-        None => dialled.await,
-        Some(limit) => timeout(limit, dialled)
-            .await
-            .map_err(|_| format!("no connection within {} (ConnectTimeout)", rounded(limit)))?,
-    };
-    dialled.map_err(|error| error.to_string())
+/// Waits for `work` to its end; what takes longer than `limit` loses its `place`.
+async fn within<T, P>(limit: Duration, work: impl Future<Output = T>, place: &mut Option<P>) -> T {
+    tokio::pin!(work);
+    if let Ok(done) = timeout(limit, &mut work).await {
+        return done;
+    }
+    *place = None;
+    work.await
 }
 
 impl LoginError {

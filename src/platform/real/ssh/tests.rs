@@ -7,9 +7,19 @@ use super::{
 };
 use crate::platform::{Command, Input, Output, Shell, ShellError};
 use bytes::Bytes;
-use futures_util::future::{join_all, poll_immediate};
-use std::{fs, os::unix::fs::PermissionsExt, pin::pin, time::Duration};
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use futures_util::{
+    StreamExt,
+    future::{join_all, poll_immediate},
+    stream::FuturesUnordered,
+};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{io::AsyncWriteExt, net::TcpListener, time::sleep};
 
 const LONG: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_millis(700);
@@ -165,6 +175,40 @@ async fn silent_nodes_hold_nobody_for_longer_than_a_moment() {
         output = shell.run(&well, patient) => assert_eq!(output.expect("it runs").status, 0),
         _ = silent => panic!("the node that is well waits for those that are not"),
     }
+}
+
+#[tokio::test]
+async fn a_server_that_needs_a_moment_to_greet_is_not_overrun() {
+    let sshd = Sshd::start_at("127.0.5.3").await;
+    let slow = TcpListener::bind(("127.0.5.68", sshd.port)).await.expect("a listener");
+    let (open, most) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
+    let served = async {
+        let mut guests = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                accepted = slow.accept() => {
+                    let (mut stream, _) = accepted.expect("a connection");
+                    most.fetch_max(open.fetch_add(1, Relaxed) + 1, Relaxed);
+                    guests.push(async move {
+                        sleep(super::SILENT * 2).await;
+                        open.fetch_sub(1, Relaxed);
+                        // Whoever was waiting has gone at the worst.
+                        let _ = stream.write_all(b"SSH-2.0-slow\r\n").await;
+                    });
+                }
+                Some(()) = guests.next() => {}
+            }
+        }
+    };
+    let (shell, patient) = (&sshd.shell(), &command("true"));
+    let asked = join_all((0..2 * super::LOGINS).map(|number| async move {
+        shell.run(&node(&format!("slow-{number}"), [127, 0, 5, 68]), patient).await
+    }));
+    tokio::select! {
+        answers = asked => assert!(answers.iter().all(Result::is_err), "they greet, and go"),
+        () = served => {}
+    }
+    assert_eq!(most.load(Relaxed), super::LOGINS);
 }
 
 #[tokio::test]
