@@ -46,7 +46,11 @@ impl Entrance {
     fn passes(self, position: u32, micro: &Micro) -> bool {
         match self {
             Self::Broadcast => {
-                position == 0 && !matches!(micro, Micro::FormatDeployPart | Micro::MountDeployPart)
+                let makes_anew = matches!(
+                    micro,
+                    Micro::FormatDeployPart | Micro::MountDeployPart | Micro::ManageAdminPreInstall
+                );
+                position == 0 && !makes_anew
             }
             Self::Boot => position < 2,
         }
@@ -166,6 +170,15 @@ pub(super) async fn instead_of_waiting(run: &Run, nodes: &NodeSet, cx: &Context)
 
 /// Ends what steps left at work on a node in the deployment system, and what they mounted.
 pub(super) async fn tidy(run: &Run, id: NodeId) -> Result<(), Reason> {
-    let errand = Errand::Tidy { directory: run.settings.extraction_dir.clone() };
+    end(run, id, true).await
+}
+
+/// The same; what is mounted stays.
+pub(super) async fn quiet(run: &Run, id: NodeId) -> Result<(), Reason> {
+    end(run, id, false).await
+}
+
+async fn end(run: &Run, id: NodeId, unmount: bool) -> Result<(), Reason> {
+    let errand = Errand::Tidy { directory: run.settings.extraction_dir.clone(), unmount };
     remote::within(run, id, errand, Input::Empty, TIDY_LIMIT).await.map(drop)
 }

@@ -141,14 +141,35 @@ async fn ready(
 ) -> Result<Errand, Reason> {
     // A command of the site's and what it began on nodes outlive a service that is killed.
     if cx.attempt() > 0 || cx.macro_attempt() > 0 || cx.recovering() {
-        again::tidy(run, id).await?;
-        mounted(run, cx, id, receive).await?;
+        mounted_again(run, cx, id, receive).await?;
     }
     // What goes into the memory of the node needs no ticket.
     if matches!(**receive, Errand::Store { .. }) {
         return Ok((**receive).clone());
     }
     ticket::ticketed(run, cx, id, receive).await
+}
+
+/// Nothing of an attempt before is at work on a node any more, and its filesystem is mounted. What
+/// a pre-install script mounted only that knows: it stays.
+async fn mounted_again(
+    run: &Run,
+    cx: &Context,
+    id: NodeId,
+    receive: &Errand,
+) -> Result<(), Reason> {
+    if run.target.as_ref().is_some_and(|target| is_prepared(run, target)) {
+        return again::quiet(run, id).await;
+    }
+    again::tidy(run, id).await?;
+    mounted(run, cx, id, receive).await
+}
+
+/// Whether a pre-install script may have made and mounted the filesystem that the image comes onto:
+/// other images than archives bring theirs.
+fn is_prepared(run: &Run, target: &Target) -> bool {
+    target.environment.image.kind == ImageKind::Tar
+        && (target.environment.preinstall.is_some() || !run.settings.pre_installs.is_empty())
 }
 
 /// An archive has its filesystem mounted, whatever was tidied away.
@@ -184,10 +205,12 @@ pub(super) async fn decompress(run: &Run, nodes: &NodeSet, cx: &Context) -> Outc
     };
     let (receive, errand) = (&receive, &Arc::new(errand));
     each(nodes, cx, |id| async move {
-        if cx.attempt() > 0 {
-            again::tidy(run, id).await?;
+        match (is_prepared(run, target), cx.attempt()) {
+            (true, 0) => {}
+            (true, _) => again::quiet(run, id).await?,
+            (false, 0) => mounted(run, cx, id, receive).await?,
+            (false, _) => mounted_again(run, cx, id, receive).await?,
         }
-        mounted(run, cx, id, receive).await?;
         let errand = ticket::ticketed(run, cx, id, errand).await?;
         remote::command(run, cx, id, errand, Input::Empty).await.map(drop)
     })
@@ -232,4 +255,34 @@ pub(super) async fn check_kernel_files(run: &Run, nodes: &NodeSet, cx: &Context)
     let files = files.map(|(what, path)| (what, path.clone())).collect();
     let errand = Errand::CheckFiles { root: run.settings.extraction_dir.clone(), files };
     everywhere(run, nodes, cx, errand, &Input::Empty).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nodes::Node;
+
+    #[test]
+    fn those_of_one_switch_and_of_one_rack_stand_beside_each_other_else_by_their_names() {
+        let place = |id: u32, switch: Option<&str>, rack: Option<&str>| {
+            let node = Node {
+                name: format!("node-{id}.site"),
+                switch: switch.map(str::to_owned),
+                rack: rack.map(str::to_owned),
+                ..Node::example()
+            };
+            (NodeId(id), Receiver { node: Arc::new(node), errand: Errand::BootId, resumes: false })
+        };
+        let line = |line: Vec<_>| in_line(line).0.into_iter().map(|id| id.0).collect::<Vec<_>>();
+        let nowhere = (1..=11).map(|id| place(id, None, None)).collect();
+        assert_eq!(line(nowhere), (1..=11).collect::<Vec<_>>());
+        let mixed = vec![
+            place(1, Some("b"), Some("r2")),
+            place(2, Some("a"), Some("r1")),
+            place(3, Some("b"), Some("r1")),
+            place(4, Some("a"), Some("r1")),
+            place(5, Some("b"), Some("r2")),
+        ];
+        assert_eq!(line(mixed), [2, 4, 3, 1, 5]);
+    }
 }

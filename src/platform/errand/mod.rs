@@ -163,11 +163,13 @@ pub enum Errand {
         /// arguments; what it is told.
         script: Option<Variables>,
     },
-    /// Ends what an attempt left at work in the deployment system, and unmounts what lies at and
-    /// below a directory: afterwards nobody writes to the disk.
+    /// Ends what an attempt left at work in the deployment system at and below a directory:
+    /// afterwards nobody writes to the disk.
     Tidy {
         /// Where the image is mounted.
         directory: String,
+        /// What lies there is unmounted as well.
+        unmount: bool,
     },
     /// Reboots at once, writing nothing more to the disks.
     Reboot,

@@ -60,7 +60,8 @@ fn hostile(word: &str) -> Vec<Errand> {
         Errand::Mount { partition: text(), directory: text() },
         Errand::Unmount { partition: text() },
         Errand::Sync,
-        Errand::Tidy { directory: text() },
+        Errand::Tidy { directory: text(), unmount: true },
+        Errand::Tidy { directory: text(), unmount: false },
         Errand::AddKeys { directory: text() },
         Errand::Unpack(unpacking()),
         Errand::UnpackArchive(unpacking()),
@@ -178,7 +179,7 @@ fn what_is_mounted_is_unmounted_from_the_inside_out() {
             "sync() {{ :; }}; sleep() {{ :; }}; kill() {{ echo kill \"$@\"; }}
              umount() {{ [ \"$1\" != '{stuck}' ] || return 1; echo \"$1\"; grep -v \" $1 \" {mounts} > {mounts}.new; mv {mounts}.new {mounts}; }}\n"
         );
-        let text = Errand::Tidy { directory: "/mnt/dest".into() }.text();
+        let text = Errand::Tidy { directory: "/mnt/dest".into(), unmount: true }.text();
         let text = prelude + &text.replace("/proc/", &at(""));
         let run = Command::new("sh").args(["-c", &text]).output().unwrap();
         (
@@ -227,7 +228,7 @@ fn tidying_ends_relays_and_not_the_shell_that_does_it() {
         .spawn()
         .unwrap();
     BufReader::new(relay.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
-    let tidy = Errand::Tidy { directory: "/nowhere".into() }.text();
+    let tidy = Errand::Tidy { directory: "/nowhere".into(), unmount: true }.text();
     // Told and not done: other tests have relays of their own.
     let script = format!("kill() {{ echo \"killed $2\"; }}\necho \"own $$\"\n{tidy}");
     let name = format!("killed {}", relay.id());

@@ -33,7 +33,8 @@ inside() {
 /// input, and unmounts what is mounted at and below DIRECTORY, the innermost first. It waits
 /// ten seconds for those that still use it, then ends them too: a mount that is only hidden
 /// could still be written to. The brackets keep the shell that runs this from being taken for a
-/// relay: its own command line has the pattern.
+/// relay: its own command line has the pattern. `quiet DIRECTORY` does the same and leaves the mounts. Neither
+/// waits for who writes to a device itself: that is what the turn is for.
 const TIDY: &str = r#"
 told() { tr '\0' ' ' < "$1/cmdline"; } 2>/dev/null
 places() {
@@ -50,12 +51,26 @@ users() {
     done
   done
 }
-tidy() {
+relays() {
   for process in /proc/[0-9]*; do
     case $(told "$process") in
       kadence-relay\ *|*/kadence-relay\ *|*/kadence/relay[-]*) kill -9 "${process##*/}" 2>/dev/null ;;
     esac
   done
+}
+quiet() {
+  relays
+  for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    left=$(users "$1")
+    [ -n "$left" ] || return 0
+    [ "$try" -lt 10 ] || for user in $left; do kill -9 "$user" 2>/dev/null; done
+    sleep 1
+  done
+  echo "$1 is still in use: reboot the node" >&2
+  return 1
+}
+tidy() {
+  relays
   sync
   for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
     left=
@@ -151,7 +166,9 @@ impl Errand {
             }
             Self::CheckFiles { root, files } => check(root, files),
             Self::Kexec { .. } => kexec(self),
-            Self::Tidy { directory } => format!("{TIDY}tidy {}", quote(directory)),
+            Self::Tidy { directory, unmount } => {
+                format!("{TIDY}{} {}", if *unmount { "tidy" } else { "quiet" }, quote(directory))
+            }
             Self::Reboot => detached("/sbin/reboot -f"),
             Self::Text(text) => text.clone(),
         }

@@ -93,7 +93,7 @@ impl Machine {
             }
             Errand::CheckFiles { root, files } => self.check(memory, root, files)?,
             Errand::InstallBootLoader(variables) => self.install_loader(memory, variables)?,
-            Errand::Tidy { directory } => self.tidy(memory, directory),
+            Errand::Tidy { directory, unmount } => self.tidy(memory, directory, *unmount),
             Errand::Reboot => return Ok(self.leave(at)),
             Errand::Text(_) => return Err((127, "sh: not found".to_owned())),
             _ => return self.obey_about_files(at, memory, errand, image),
@@ -102,8 +102,11 @@ impl Machine {
     }
 
     /// What is under way ends without effect, and nothing is mounted there.
-    fn tidy(&mut self, memory: &mut Memory, directory: &str) {
+    fn tidy(&mut self, memory: &mut Memory, directory: &str, unmount: bool) {
         self.pending.retain(|_, work| !matches!(work, Work::Errand { .. } | Work::Orphan { .. }));
+        if !unmount {
+            return;
+        }
         self.disk.sync();
         let below = format!("{directory}/");
         memory.mounts.retain(|place, _| place != directory && !place.starts_with(&below));

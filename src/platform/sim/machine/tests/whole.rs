@@ -81,7 +81,7 @@ fn what_a_command_of_before_still_writes_spoils_what_comes_after_it() {
         bench.machine.later(bench.now + LONG, Work::Orphan { boot, errand, image, after });
         if tidied {
             let directory = "/mnt/dest".into();
-            bench.errand(&Errand::Tidy { directory });
+            bench.errand(&Errand::Tidy { directory, unmount: true });
             bench.errand(&errands()[2]);
         }
         let (id, device) = ("1".to_owned(), "/dev/sda".to_owned());
