@@ -81,7 +81,7 @@ impl Default for Metrics {
         registry.register("state_damaged", help, damaged.clone());
         let help = "How often the configuration was loaded anew, or refused";
         registry.register("reloads", help, reloads.clone());
-        let help = "Streams of broadcasts that a node left for another peer, or lost";
+        let help = "Streams of broadcasts that a node left or lost, and nodes that were too slow";
         registry.register("broken_streams", help, streams.clone());
         metrics
     }

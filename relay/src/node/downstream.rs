@@ -17,8 +17,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Connections served at once: the successors, and room for strangers to be refused.
-const MAX_CONNECTIONS: usize = 16;
+/// Connections served at once besides those of the successors: nodes that come in another's
+/// place, and strangers to be refused.
+const MORE_CONNECTIONS: usize = 16;
 
 /// Places in the ring that are kept for nodes that are to attach, or that were here and may
 /// come back, or another in their place: until when. A place holds the ring back.
@@ -57,6 +58,7 @@ pub(super) async fn serve(
 ) {
     let timing = context.ticket.timing;
     let kept = Kept::default();
+    let most = successors.len() + MORE_CONNECTIONS;
     for (name, reader) in successors {
         kept.keep(name, reader, Instant::now() + timing.join);
     }
@@ -65,7 +67,7 @@ pub(super) async fn serve(
         // A place that is kept meanwhile is looked at one turn later, at a beat at most.
         let next = kept.next().unwrap_or_else(|| Instant::now() + timing.patience);
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => {
+            accepted = listener.accept(), if connections.len() < most => {
                 // A failed accept is that connection's failure, not ours.
                 if let Ok((stream, _)) = accepted {
                     connections.spawn(peer(context.clone(), stream, kept.clone()));

@@ -26,6 +26,7 @@ use roster::Roster;
 pub use shape::Shape;
 use std::{
     collections::HashMap,
+    fmt,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
@@ -125,6 +126,17 @@ pub struct Slow {
     pub own: Option<u64>,
     /// The same of the others: half of them were at least so fast.
     pub others: Option<u64>,
+}
+
+impl fmt::Display for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, what, own, others } = self;
+        write!(f, "{name}: {what} is so slow that nobody waits for it any more")?;
+        if let (Some(own), Some(others)) = (own, others) {
+            write!(f, " ({} KiB/s, the others {} KiB/s)", own / 1024, others / 1024)?;
+        }
+        Ok(())
+    }
 }
 
 /// Why one node does not have the file.

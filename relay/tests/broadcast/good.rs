@@ -1,7 +1,7 @@
 //! Everyone is well, or it is only the command that is not.
 
 use crate::bed::{BLOCK, Bed, relay};
-use relay::source::Failure;
+use relay::source::{Failure, Shape};
 use std::time::Duration;
 
 const SAVE: &str = r#"cat > "$OUT""#;
@@ -28,6 +28,42 @@ async fn one_node_is_a_plain_stream() {
         assert_eq!(bed.run().await.outcomes, vec![Ok(())]);
         bed.assert_received(0);
     }
+}
+
+/// All `members` of a broadcast of that `shape`, in so many groups by turns, get everything; how
+/// often the server sends it.
+async fn shaped(members: usize, shape: Shape, groups: usize) -> f64 {
+    let size = 60 * BLOCK;
+    let mut bed = Bed::new(members, size, SAVE).await;
+    bed.job.shape = shape;
+    for (index, member) in bed.job.members.iter_mut().enumerate() {
+        member.group = format!("switch {}", index % groups);
+    }
+    let report = bed.run().await;
+    assert_eq!(report.outcomes, vec![Ok(()); members]);
+    assert!(report.losses.is_empty(), "{:?}", report.losses);
+    (0..members).for_each(|index| bed.assert_received(index));
+    #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+    let images = report.sent as f64 / size as f64;
+    images
+}
+
+#[tokio::test]
+async fn nodes_of_two_switches_are_two_chains_and_the_server_sends_it_twice() {
+    let images = shaped(6, Shape::default(), 2).await;
+    assert!((2.0..2.05).contains(&images), "{images}");
+}
+
+#[tokio::test]
+async fn in_a_tree_the_server_sends_it_once() {
+    let images = shaped(7, Shape { arity: 2 }, 1).await;
+    assert!((1.0..1.05).contains(&images), "{images}");
+}
+
+#[tokio::test]
+async fn a_node_serves_as_many_others_as_it_is_told() {
+    let images = shaped(26, Shape { arity: 24 }, 1).await;
+    assert!((1.0..1.05).contains(&images), "{images}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::bed::{PATIENCE, bytes, relay};
 use relay::{
     message::{Ticket, Timing},
-    source::{self, Broadcast, Member, Shape},
+    source::{self, Broadcast, Member, Report, Shape},
 };
 use std::{env, fs, net::Ipv4Addr, process::Stdio, sync::Mutex, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command, time::timeout};
@@ -110,10 +110,17 @@ async fn beside_a_switch() {
         }
     };
     let report = source::broadcast(listener, &job, launch, &progress).await.unwrap();
-    assert_eq!(report.outcomes, vec![Ok(()); NODES]);
     (0..NODES).for_each(|index| assert!(fs::read(out(index)).unwrap() == image, "{index}"));
+    all_are_well(&report, &job.members[slow].name);
     let behind = behind.into_inner().unwrap().unwrap();
     assert!(behind < IMAGE as u64 * 3 / 4, "the slow one had {behind} of {IMAGE}");
+}
+
+fn all_are_well(report: &Report, slow: &str) {
+    assert_eq!(report.outcomes, vec![Ok(()); NODES]);
+    let told = report.slow.iter().find(|one| one.name == slow);
+    let told = told.unwrap_or_else(|| panic!("{:?}", report.slow)).to_string();
+    assert!(told.contains("is so slow that nobody waits for it any more"), "{told}");
 }
 
 /// The relay in the namespace of a node.

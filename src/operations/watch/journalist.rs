@@ -19,7 +19,7 @@ impl Journalist for Watch {
 
     fn broken_stream(&self, cause: &'static str, what: &str) {
         self.feed.count_broken_stream(cause);
-        self.message(4, format!("   * A stream broke: {what}"));
+        self.message(4, format!("   * In the broadcast: {what}"));
     }
 
     fn answer(&self, node: NodeId, text: String) {

@@ -176,6 +176,9 @@ impl Transfer for RelayTransfer {
                 for loss in &report.losses {
                     job.broken.add(loss.cause.name(), loss.to_string());
                 }
+                for slow in &report.slow {
+                    job.broken.add("slow", slow.to_string());
+                }
                 let results = report.outcomes.into_iter().zip(&job.receivers);
                 let results =
                     results.map(|(result, one)| result.map_err(|why| error(&one.errand, why)));
