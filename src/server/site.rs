@@ -106,15 +106,25 @@ fn public_half(private: &Path) -> anyhow::Result<String> {
 
 /// The site's own commands for every node: its cluster's, where the node has none of its own.
 pub(super) fn commands(config: &Config) -> CommandTable {
-    let table: HashMap<String, Arc<Commands>> = config
-        .nodes()
-        .map(|(cluster, node)| {
-            let commands = table(&cluster.remoteops).overridden_by(table(&node.commands));
-            (node.name.clone(), Arc::new(commands))
-        })
-        .collect();
     let none = Arc::new(Commands::default());
-    Arc::new(move |node: &Node| Arc::clone(table.get(&node.name).unwrap_or(&none)))
+    let mut clusters = HashMap::new();
+    // Few nodes have any of their own.
+    let mut nodes = HashMap::new();
+    for cluster in &config.clusters {
+        let shared = table(&cluster.remoteops);
+        for node in &cluster.nodes {
+            let own = table(&node.commands);
+            if own != *none {
+                let commands = shared.clone().overridden_by(own);
+                nodes.insert(node.name.clone(), Arc::new(commands));
+            }
+        }
+        clusters.insert(cluster.name.clone(), Arc::new(shared));
+    }
+    Arc::new(move |node: &Node| {
+        let commands = nodes.get(&node.name).or_else(|| clusters.get(&node.cluster));
+        Arc::clone(commands.unwrap_or(&none))
+    })
 }
 
 fn of(level: remoteops::Level) -> Level {
