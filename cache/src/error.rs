@@ -45,10 +45,7 @@ pub enum CacheError {
         why: Arc<io::Error>,
     },
     /// It is not the content that was asked for.
-    #[error(
-        "Checksum of the file '{origin}' does not match (an update is necessary): \
-         sha256 {found}, expected {expected}"
-    )]
+    #[error("Checksum of the file '{origin}' does not match (an update is necessary)")]
     DigestMismatch {
         /// Origin of the file.
         origin: String,

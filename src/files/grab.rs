@@ -232,9 +232,10 @@ fn problem(error: &CacheError) -> Problem {
     }
     let problem = Problem::new(code, text);
     match error {
-        CacheError::DigestMismatch { .. } => {
-            problem.hint("bring image/sha256 up to date (a recorded environment: delete it and add it again), or the file back to what it was")
-        }
+        CacheError::DigestMismatch { found, expected, .. } => problem.hint(format!(
+            "bring image/sha256 up to date (a recorded environment: delete it and add it again), or the \
+             file back to what it was: its sha256 is {found}, expected {expected}"
+        )),
         _ => problem,
     }
 }

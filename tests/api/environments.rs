@@ -186,8 +186,12 @@ async fn an_image_with_another_digest_breaks_the_operation_off_before_the_nodes(
         (&poll["error"], &poll["nodes"], &poll["logs"]),
         (&json!(true), &json!(null), &json!(null))
     );
-    let words = ["Checksum of the file", &service.image(), "expected 0000", "image/sha256"];
-    anna.get(&format!("/deployment/{wid}/error")).await.refused_with(5, &words);
+    let words =
+        ["Checksum of the file", &service.image(), "does not match (an update is necessary)"];
+    let error = anna.get(&format!("/deployment/{wid}/error")).await.refused_with(5, &words);
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("image/sha256") && hint.contains("expected 0000"), "{hint}");
+    assert!(!error.text.contains("0000"), "{}", error.text);
     // Old clients expect nothing but the error of such an operation.
     for part in ["logs", "logs/alpha", "debugs", "state", "status"] {
         let answer = anna.get(&format!("/deployment/{wid}/{part}")).await.ok();

@@ -46,6 +46,7 @@ fn default_is_a_server(client: &Client, at: &Located, cx: &mut Reader<'_>) {
         let hint = nearest(&client.default, names.iter().copied())
             .map(|near| format!("did you mean `{near}`?"));
         let expected = format!("the name of a server: {}", crate::read::one_of(&names));
-        cx.mistakes.push(crate::mistake::Mistake::new(at, at.found(), expected).hint(hint));
+        let found = crate::read::not_allowed(&client.default, &names);
+        cx.mistakes.push(crate::mistake::Mistake::new(at, found, expected).hint(hint));
     }
 }
