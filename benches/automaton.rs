@@ -200,7 +200,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options { journal, ..Options::default() };
     let (time, heap) = written(plan(Scatter, Nothing), 10_000, options).await?;
     row("    the same, every transition on the disk", time, heap, bare, "");
-    let name = "the same, every transition durable";
+    let name = "10 000 nodes one by one, every transition durable";
     goals.note(name, (time.as_secs_f64(), "s"), None, Aim::AtMost(10.0));
     let (time, heap) = measure(plan(Nothing, Nothing), 10_000).await?;
     row("(b) 10 000 nodes as one set", time, heap, bare, "");

@@ -137,7 +137,7 @@ async fn measure() -> Result<()> {
     site.ended(&path).await?;
     kill(child)?;
 
-    let full = Site::new()?;
+    let full = Site::of_real_machines()?;
     let store = EmbeddedStore::open(full.dir.path().join("state"))?;
     fill(&store, NODES.into(), RECORDS).await.map_err(|why| why.to_string())?;
     drop(store);

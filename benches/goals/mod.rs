@@ -30,8 +30,8 @@ pub(crate) struct Goal {
     unit: &'static str,
     rival: Option<&'static str>,
     rival_value: Option<f64>,
-    /// The value divided by the rival's; by the bound where there is no rival.
-    ratio: f64,
+    /// The value divided by the rival's.
+    ratio: Option<f64>,
     goal: String,
     met: bool,
     /// What the value has to keep to.
@@ -60,9 +60,9 @@ impl Goals {
             Aim::RatioAtLeast(least) => (least * reached, true, format!("at least {least} x")),
         };
         let met = if least { value >= bound } else { value <= bound };
-        let ratio = if rival.is_some() { value / reached } else { value / bound };
+        let ratio = rival.map(|_| value / reached).filter(|ratio| ratio.is_finite());
         let other = rival.map_or_else(String::new, |(rival, reached)| {
-            format!(", {rival} {reached:.3} {unit}: {ratio:.2} x")
+            format!(", {rival} {reached:.3} {unit}: {:.2} x", value / reached)
         });
         let word = if met { "met" } else { "NOT met" };
         #[expect(clippy::print_stdout, reason = "a benchmark prints its table")]

@@ -67,13 +67,23 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A new one, in a folder of its own.
+    /// A new one, in a folder of its own, whose machines the service simulates.
     pub(crate) fn new() -> Result<Self> {
+        Self::on("sim, sim: {speed: 10}")
+    }
+
+    /// A new one whose machines are none of the service's, nor of its memory. Nobody may ask
+    /// for anything.
+    pub(crate) fn of_real_machines() -> Result<Self> {
+        Self::on("real")
+    }
+
+    fn on(platform: &str) -> Result<Self> {
         let (dir, port) =
             (tempfile::tempdir()?, TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
-        let mut clusters =
-            "clusters:\n- {name: many, conf_file: cluster.conf, platform: sim, sim: {speed: 10}, nodes: ["
-                .to_owned();
+        let mut clusters = format!(
+            "clusters:\n- {{name: many, conf_file: cluster.conf, platform: {platform}, nodes: ["
+        );
         for network in 0..NETWORKS {
             let (first, last) = (network * PER_NETWORK + 1, (network + 1) * PER_NETWORK);
             write!(

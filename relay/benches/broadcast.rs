@@ -109,8 +109,7 @@ fn main() {
     let chosen = (1..).zip(cases).filter(|(number, _)| only.is_none_or(|only| only == *number));
     let all: Vec<Figures> = chosen.map(|(_, case)| outside(case, rounds)).collect();
     if let Some(path) = value("--json") {
-        let goals = serde_json::json!({ "goals": goals::goals(&all) });
-        fs::write(path, serde_json::to_vec_pretty(&goals).unwrap()).unwrap();
+        fs::write(path, serde_json::to_vec_pretty(&goals::goals(&all)).unwrap()).unwrap();
     }
     if let Some(path) = value("--chart") {
         fs::write(path, goals::chart(&all)).unwrap();
