@@ -24,7 +24,10 @@ const KEPT: i64 = 64 << 10;
 
 /// Drawn scenarios that broke an invariant once. One that fails is added here with what it
 /// found.
-const FOUND: &[u64] = &[];
+const FOUND: &[u64] = &[
+    // A node whose order could not be written down was lost where others were ordered with more force.
+    26, 63,
+];
 
 fn place() -> Place {
     Place::built_in().unwrap()

@@ -280,8 +280,12 @@ async fn escalate(
             })
         };
         let now_failed = gather.each(&now, order).await;
-        // A level that is not provided says less than one that was tried.
+        // A level that is not provided says less than one that was tried. Who gets no other order
+        // has failed for the reason of the last one.
+        let over = failed.iter().filter(|(id, _)| lost.contains(id));
+        let over: Failures = over.map(|(id, why)| (*id, why.clone())).collect();
         failed = merge(&failed, now_failed);
+        failed.extend(over);
     }
     gather.outcome(failed)
 }
