@@ -7,10 +7,7 @@ use crate::{
 };
 use automata::SetId;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 use tokio::sync::broadcast;
@@ -22,7 +19,8 @@ const BACKLOG: usize = 16_384;
 #[derive(Clone, Debug)]
 pub struct Stream {
     sender: broadcast::Sender<Told>,
-    next: Arc<AtomicU64>,
+    /// Number of the next event: whoever holds it sends, so that they come in order.
+    next: Arc<Mutex<u64>>,
     metrics: Arc<Metrics>,
 }
 
@@ -86,8 +84,9 @@ impl Feed {
             return;
         }
         let node_set = set.is_shown().then(|| u32::try_from(set.0).unwrap_or_default());
+        let mut next = self.stream.next.lock().unwrap_or_else(PoisonError::into_inner);
         let event = Event {
-            id: self.stream.next.fetch_add(1, Ordering::Relaxed),
+            id: *next,
             at: seconds(SystemTime::now()),
             wid: self.wid.to_string(),
             kind: self.kind,
@@ -95,6 +94,7 @@ impl Feed {
             node_set,
             body,
         };
+        *next += 1;
         // The last listener may have left meanwhile.
         self.stream.sender.send(Told { owner: Arc::clone(&self.owner), event }).ok();
     }
