@@ -109,6 +109,9 @@ async fn one_client_at_a_time_is_joined_to_the_command() {
     // Who leaves ends the command and all that it started, and may come again.
     drop(first);
     ended(&service).await;
+    while anna.get(&format!("/console/{wid}")).await.ok().json()["attached"] == true {
+        sleep(Duration::from_millis(20)).await;
+    }
     let mut again = connect(&opened).await;
     sees(&mut again, "this is node-1").await;
     ben.delete(&format!("/console/{wid}/")).await.refused(403, &["Forbidden"]);

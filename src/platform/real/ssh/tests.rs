@@ -190,7 +190,7 @@ async fn a_server_that_needs_a_moment_to_greet_is_not_overrun() {
                     let (mut stream, _) = accepted.expect("a connection");
                     most.fetch_max(open.fetch_add(1, Relaxed) + 1, Relaxed);
                     guests.push(async move {
-                        sleep(super::SILENT * 2).await;
+                        sleep(super::SILENT + Duration::from_millis(200)).await;
                         open.fetch_sub(1, Relaxed);
                         // Whoever was waiting has gone at the worst.
                         let _ = stream.write_all(b"SSH-2.0-slow\r\n").await;
