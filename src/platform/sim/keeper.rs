@@ -1,8 +1,8 @@
 //! Machines that outlive the service: each has a file that says how it is.
 //!
-//! A machine is written down when something has happened to it, so a service that is killed at any
-//! moment finds each as it was, with the orders it had still to obey. Time passes while there is no
-//! service; boot servers do not answer then. A command that ran ends with the service, as one does
+//! A machine is written down when the service looks at it or changes it, so a service that is killed at
+//! any moment finds each as it was when it was last looked at, with the orders it had still to obey. Time
+//! passes from then on, and boot servers answer again when the service does. A command that ran ends with the service, as one does
 //! whose connection breaks off.
 
 use super::{
@@ -81,7 +81,7 @@ impl Keeper {
         Ok((Self { directory, world, began, written: BTreeMap::new() }, kept))
     }
 
-    /// Writes a machine down if something has happened to it.
+    /// Writes a machine down if it is not as it was written last.
     pub(super) fn keep(&mut self, machine: &Machine) {
         let name = &machine.node.name;
         let file = File { world: self.world, began: self.began, machine: machine.kept() };
